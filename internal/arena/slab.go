@@ -1,0 +1,160 @@
+package arena
+
+import (
+	"millrace/internal/invariant"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	slabSize  = 4 << 20
+	slabPages = slabSize / MinSize
+	none      = int32(-1)
+
+	// hugeFrom is the first slab that asks for huge pages: a small broker stays
+	// small, a busy one saves page faults and TLB misses.
+	hugeFrom = 4
+)
+
+// slab is one mapping that blocks are carved from; mem is nil when it was given
+// back and its number waits for reuse.
+type slab struct {
+	mem  []byte
+	used int32 // pages in held Bufs
+}
+
+// page is the book-keeping of 4 KiB. Only the first page of a free block means
+// anything: the others, and those of held Bufs, have size 0.
+type page struct {
+	prev, next int32
+	size       int8 // order + 1 of the free block that begins here, or 0
+	dry        bool // the free block's memory was given back to the kernel
+}
+
+// take returns the first page of a block of that order, cut out of a larger one or
+// of a fresh slab when there is none; none when the kernel has no memory.
+func (p *Pool) take(order int8) int32 {
+	from := order
+	for from < orders && p.free[from] == none {
+		from++
+	}
+	if from == orders {
+		if !p.addSlab() {
+			return none
+		}
+		from = orders - 1
+	}
+	at := p.free[from]
+	dry := p.pages[at].dry
+	p.unlink(at)
+	for from > order { // keep the lower half, the upper one is free
+		from--
+		p.link(at+1<<from, from, dry)
+	}
+	p.slabs[at/slabPages].used += 1 << order
+	return at
+}
+
+// give frees a block and joins it with its buddy as often as that is free too (I5).
+func (p *Pool) give(at int32, order int8) {
+	p.slabs[at/slabPages].used -= 1 << order
+	invariant.Check(p.pages[at].size == 0) // I4: it was not free
+	for order < orders-1 {
+		buddy := at ^ 1<<order
+		if p.pages[buddy].size != order+1 {
+			break
+		}
+		p.unlink(buddy)
+		at &^= 1 << order
+		order++
+	}
+	p.link(at, order, false)
+}
+
+func (p *Pool) link(at int32, order int8, dry bool) {
+	head := p.free[order]
+	p.pages[at] = page{prev: none, next: head, size: order + 1, dry: dry}
+	if head != none {
+		p.pages[head].prev = at
+	}
+	p.free[order] = at
+}
+
+func (p *Pool) unlink(at int32) {
+	e := &p.pages[at]
+	if e.prev == none {
+		p.free[e.size-1] = e.next
+	} else {
+		p.pages[e.prev].next = e.next
+	}
+	if e.next != none {
+		p.pages[e.next].prev = e.prev
+	}
+	*e = page{}
+}
+
+func (p *Pool) memory(at int32, order int8) []byte {
+	mem := p.slabs[at/slabPages].mem
+	from := int(at%slabPages) * MinSize
+	to := from + MinSize<<order
+	return mem[from:to:to]
+}
+
+// addSlab maps a slab and puts its blocks of the largest order up.
+func (p *Pool) addSlab() bool {
+	mem := p.mmap(slabSize)
+	if mem == nil {
+		return false
+	}
+	at := len(p.slabs)
+	for i := range p.slabs {
+		if p.slabs[i].mem == nil {
+			at = i
+			break
+		}
+	}
+	if at == len(p.slabs) {
+		p.slabs = append(p.slabs, slab{})
+		p.pages = append(p.pages, make([]page, slabPages)...)
+	}
+	if at >= hugeFrom {
+		_ = unix.Madvise(mem, unix.MADV_HUGEPAGE) // a wish: kernels without it say no
+	}
+	p.slabs[at] = slab{mem: mem}
+	first := int32(at) * slabPages
+	for i := first + slabPages - 1<<(orders-1); i >= first; i -= 1 << (orders - 1) {
+		p.link(i, orders-1, true)
+	}
+	return true
+}
+
+// Trim gives free memory back to the kernel: empty slabs wholly, free blocks of
+// the others page by page. For idle cores: it costs a system call per block.
+func (p *Pool) Trim() {
+	for i := range p.slabs {
+		s := &p.slabs[i]
+		if s.mem == nil {
+			continue
+		}
+		first := int32(i) * slabPages
+		for at := first; at < first+slabPages; {
+			e := &p.pages[at]
+			if e.size == 0 {
+				at++
+				continue
+			}
+			order := e.size - 1
+			if s.used == 0 {
+				p.unlink(at)
+			} else if !e.dry {
+				_ = unix.Madvise(p.memory(at, order), unix.MADV_DONTNEED)
+				e.dry = true
+			}
+			at += 1 << order
+		}
+		if s.used == 0 {
+			p.unmap(s.mem)
+			s.mem = nil
+		}
+	}
+}
