@@ -1,6 +1,10 @@
 package hot
 
-import "millrace/protocol"
+import (
+	"math"
+
+	"millrace/protocol"
+)
 
 // FetchRequest is a Fetch request of version 4 to 18 over its bytes. It may be
 // reused; Parse overwrites everything. Iterate as in ProduceRequest; then, if
@@ -27,16 +31,18 @@ type FetchRequest struct {
 	ForgottenTopic     FetchTopic
 	ForgottenPartition int32
 
-	version   int16
-	flexible  bool
-	start     reader
-	r         reader
-	topics    int
-	parts     int
-	forgotten reader
-	f         reader
-	fTopics   int
-	fParts    int
+	version     int16
+	flexible    bool
+	start       reader // at the first topic
+	r           reader
+	topics      int // left
+	parts       int // left in the topic
+	inTopic     bool
+	forgotten   reader // at the first forgotten topic
+	f           reader
+	fTopics     int
+	fParts      int
+	inForgotten bool
 }
 
 // FetchTopic is one topic: a name up to version 12, an id after.
@@ -60,75 +66,223 @@ type FetchPartition struct {
 }
 
 // Parse checks the whole body and leaves the iterations before their first topics.
-func (q *FetchRequest) Parse(version int16, body []byte) error { panic("not yet") }
+func (q *FetchRequest) Parse(version int16, body []byte) error {
+	*q = FetchRequest{
+		version: version, flexible: protocol.Fetch.IsFlexible(version),
+		ReplicaID: -1, ReplicaEpoch: -1, SessionEpoch: -1,
+	}
+	if !protocol.VersionsOf(protocol.Fetch).Has(version) {
+		return ErrMalformed
+	}
+	q.r.b = body
+	q.parseHead()
+	q.Topics = q.r.count(q.flexible, q.minTopic())
+	q.start = q.r
+	q.topics = q.Topics
+	for q.NextTopic() {
+		q.NameBytes += len(q.Topic.Name)
+		q.Partitions += q.Topic.Partitions
+		for q.NextPartition() {
+		}
+	}
+	if version >= 7 {
+		q.parseForgotten()
+	}
+	if version >= 11 {
+		q.RackID = q.r.string(q.flexible)
+	}
+	if q.flexible {
+		q.parseTags()
+	}
+	if q.r.bad || q.Partitions > maxElements {
+		*q = FetchRequest{}
+		return ErrMalformed
+	}
+	q.Rewind()
+	return nil
+}
+
+func (q *FetchRequest) parseHead() {
+	r := &q.r
+	if q.version < 15 {
+		q.ReplicaID = r.int32()
+	}
+	q.MaxWaitMillis = r.int32()
+	q.MinBytes = r.int32()
+	q.MaxBytes = r.int32()
+	level := r.int8()
+	if level != 0 && level != 1 {
+		r.fail()
+	}
+	q.ReadCommitted = level == 1
+	if q.version >= 7 {
+		q.SessionID = r.int32()
+		q.SessionEpoch = r.int32()
+	}
+}
+
+// parseForgotten walks the forgotten topics with the reader of the whole body.
+func (q *FetchRequest) parseForgotten() {
+	q.Forgotten = q.r.count(q.flexible, q.minTopic())
+	q.forgotten = q.r
+	q.f, q.fTopics = q.r, q.Forgotten
+	for q.NextForgotten() {
+		for q.NextForgottenPartition() {
+		}
+	}
+	q.r = q.f
+}
+
+// parseTags reads the body's own tag buffer: 0 ClusterId, 1 ReplicaState (v15).
+func (q *FetchRequest) parseTags() {
+	for n := q.r.tags(); n > 0 && !q.r.bad; n-- {
+		number, value := q.r.tag()
+		switch {
+		case number == 0:
+			q.ClusterID = value.nullableString(true)
+		case number == 1 && q.version >= 15:
+			q.ReplicaID = value.int32()
+			q.ReplicaEpoch = value.int64()
+			value.skipTags()
+		}
+		if value.bad {
+			q.r.fail()
+		}
+	}
+}
+
+// minTopic is the least that a topic takes: name or id, count, tags.
+func (q *FetchRequest) minTopic() int {
+	switch {
+	case q.version >= 13:
+		return 16 + 1 + 1
+	case q.flexible:
+		return 1 + 1 + 1
+	}
+	return 2 + 4
+}
+
+// minPartition is the least that a partition takes.
+func (q *FetchRequest) minPartition() int {
+	n := 4 + 8 + 4
+	if q.version >= 5 {
+		n += 8
+	}
+	if q.version >= 9 {
+		n += 4
+	}
+	if q.version >= 12 {
+		n += 4 + 1
+	}
+	return n
+}
 
 // Rewind goes back before the first topic, and the first forgotten one.
-func (q *FetchRequest) Rewind() { panic("not yet") }
+func (q *FetchRequest) Rewind() {
+	q.r, q.topics, q.parts, q.inTopic = q.start, q.Topics, 0, false
+	q.f, q.fTopics, q.fParts, q.inForgotten = q.forgotten, q.Forgotten, 0, false
+	q.Topic, q.ForgottenTopic = FetchTopic{}, FetchTopic{}
+	q.Partition = FetchPartition{}
+}
 
 // NextTopic moves to the next topic, leaving out partitions that were not visited.
-func (q *FetchRequest) NextTopic() bool { panic("not yet") }
+func (q *FetchRequest) NextTopic() bool {
+	for q.NextPartition() {
+	}
+	if q.topics == 0 || q.r.bad {
+		return false
+	}
+	q.topics--
+	q.readTopic(&q.r, &q.Topic, q.minPartition())
+	q.parts = q.Topic.Partitions
+	q.inTopic = true
+	return !q.r.bad
+}
+
+func (q *FetchRequest) readTopic(r *reader, t *FetchTopic, minPartition int) {
+	if q.version >= 13 {
+		t.ID = r.id()
+	} else {
+		t.Name = r.string(q.flexible)
+	}
+	t.Partitions = r.count(q.flexible, minPartition)
+}
 
 // NextPartition moves to the next partition of the topic.
-func (q *FetchRequest) NextPartition() bool { panic("not yet") }
+func (q *FetchRequest) NextPartition() bool {
+	r := &q.r
+	if q.parts == 0 || r.bad {
+		if q.inTopic && q.flexible {
+			r.skipTags()
+		}
+		q.inTopic = false
+		return false
+	}
+	q.parts--
+	q.Partition = FetchPartition{
+		CurrentLeaderEpoch: -1, LastFetchedEpoch: -1, LogStart: -1,
+		HighWatermark: math.MaxInt64,
+	}
+	p := &q.Partition
+	p.Index = r.int32()
+	if q.version >= 9 {
+		p.CurrentLeaderEpoch = r.int32()
+	}
+	p.FetchOffset = r.int64()
+	if q.version >= 12 {
+		p.LastFetchedEpoch = r.int32()
+	}
+	if q.version >= 5 {
+		p.LogStart = r.int64()
+	}
+	p.MaxBytes = r.int32()
+	if q.flexible {
+		q.partitionTags(p)
+	}
+	return !r.bad
+}
+
+// partitionTags reads a partition's tag buffer: 0 ReplicaDirectoryId (v17),
+// 1 HighWatermark (v18).
+func (q *FetchRequest) partitionTags(p *FetchPartition) {
+	for n := q.r.tags(); n > 0 && !q.r.bad; n-- {
+		number, value := q.r.tag()
+		switch {
+		case number == 0 && q.version >= 17:
+			p.Directory = value.id()
+		case number == 1 && q.version >= 18:
+			p.HighWatermark = value.int64()
+		}
+		if value.bad {
+			q.r.fail()
+		}
+	}
+}
 
 // NextForgotten moves to the next topic that the session shall forget.
-func (q *FetchRequest) NextForgotten() bool { panic("not yet") }
+func (q *FetchRequest) NextForgotten() bool {
+	for q.NextForgottenPartition() {
+	}
+	if q.fTopics == 0 || q.f.bad {
+		return false
+	}
+	q.fTopics--
+	q.readTopic(&q.f, &q.ForgottenTopic, 4)
+	q.fParts = q.ForgottenTopic.Partitions
+	q.inForgotten = true
+	return !q.f.bad
+}
 
 // NextForgottenPartition moves to its next partition.
-func (q *FetchRequest) NextForgottenPartition() bool { panic("not yet") }
-
-// FetchResult is the answer for one partition, without its records.
-type FetchResult struct {
-	Index         int32
-	Code          protocol.Code
-	HighWatermark int64
-	LastStable    int64
-	LogStart      int64
-	Aborted       []Aborted // nil is null; sorted by FirstOffset
-	Preferred     int32     // read replica, −1: none
-	Records       int       // bytes that follow, perhaps none
-
-	DivergingEpoch EpochEnd // version 12 and later, as the next two
-	Leader         Leader
-	Snapshot       EpochEnd
+func (q *FetchRequest) NextForgottenPartition() bool {
+	if q.fParts == 0 || q.f.bad {
+		if q.inForgotten && q.flexible {
+			q.f.skipTags()
+		}
+		q.inForgotten = false
+		return false
+	}
+	q.fParts--
+	q.ForgottenPartition = q.f.int32()
+	return !q.f.bad
 }
-
-// Aborted is an aborted transaction inside the fetched range.
-type Aborted struct {
-	ProducerID  int64
-	FirstOffset int64
-}
-
-// EpochEnd is an epoch and the offset where it ends. The zero value is: not said.
-type EpochEnd struct {
-	Known bool
-	Epoch int32
-	End   int64
-}
-
-// FetchWriter appends one Fetch answer, with its size prefix and header, but
-// without records: Begin, then for each topic Topic and its Partitions, then End.
-type FetchWriter struct {
-	b        []byte
-	start    int
-	version  int16
-	flexible bool
-	open     bool
-	records  int
-}
-
-// Begin starts an answer at the end of dst, which should have capacity left for it.
-func (w *FetchWriter) Begin(dst []byte, version int16, correlation, throttleMillis int32,
-	code protocol.Code, session int32, topics int) {
-	panic("not yet")
-}
-
-// Topic starts a topic: by name up to version 12, by id after.
-func (w *FetchWriter) Topic(name []byte, id protocol.TopicID, partitions int) { panic("not yet") }
-
-// Partition appends one partition's answer up to its records, and says at which
-// position of dst p.Records bytes are to be sent from elsewhere (I4).
-func (w *FetchWriter) Partition(p *FetchResult) (cut int) { panic("not yet") }
-
-// End completes the frame and returns dst with it. Its size counts the records.
-func (w *FetchWriter) End(nodes []Endpoint) []byte { panic("not yet") }

@@ -27,8 +27,9 @@ type ProduceRequest struct {
 	flexible bool
 	start    reader // at the first topic
 	r        reader
-	topics   int // left
-	parts    int // left in the topic
+	topics   int  // left
+	parts    int  // left in the topic
+	inTopic  bool // its tag buffer is still to be read
 }
 
 // ProduceTopic is one topic of the request: a name up to version 12, an id after.
@@ -45,69 +46,96 @@ type ProducePartition struct {
 }
 
 // Parse checks the whole body and leaves the iteration before the first topic.
-func (q *ProduceRequest) Parse(version int16, body []byte) error { panic("not yet") }
+func (q *ProduceRequest) Parse(version int16, body []byte) error {
+	*q = ProduceRequest{version: version, flexible: protocol.Produce.IsFlexible(version)}
+	if !protocol.VersionsOf(protocol.Produce).Has(version) {
+		return ErrMalformed
+	}
+	r := &q.r
+	r.b = body
+	q.TransactionalID = r.nullableString(q.flexible)
+	q.Acks = r.int16()
+	q.TimeoutMillis = r.int32()
+	q.Topics = r.count(q.flexible, q.minTopic())
+	q.start = *r
+
+	q.topics = q.Topics
+	for q.NextTopic() {
+		q.NameBytes += len(q.Topic.Name)
+		q.Partitions += q.Topic.Partitions
+		for q.NextPartition() {
+			q.Records += len(q.Partition.Records)
+		}
+	}
+	if q.flexible {
+		r.skipTags()
+	}
+	if r.bad || q.Partitions > maxElements {
+		*q = ProduceRequest{}
+		return ErrMalformed
+	}
+	q.Rewind()
+	return nil
+}
+
+// minTopic is the least that a topic takes: name or id, count, tags.
+func (q *ProduceRequest) minTopic() int {
+	switch {
+	case q.version >= 13:
+		return 16 + 1 + 1
+	case q.flexible:
+		return 1 + 1 + 1
+	}
+	return 2 + 4
+}
 
 // Rewind goes back before the first topic.
-func (q *ProduceRequest) Rewind() { panic("not yet") }
+func (q *ProduceRequest) Rewind() {
+	q.r = q.start
+	q.topics = q.Topics
+	q.parts = 0
+	q.inTopic = false
+	q.Topic = ProduceTopic{}
+	q.Partition = ProducePartition{}
+}
 
 // NextTopic moves to the next topic, leaving out partitions that were not visited.
-func (q *ProduceRequest) NextTopic() bool { panic("not yet") }
+func (q *ProduceRequest) NextTopic() bool {
+	for q.NextPartition() {
+	}
+	if q.topics == 0 || q.r.bad {
+		return false
+	}
+	q.topics--
+	if q.version >= 13 {
+		q.Topic.ID = q.r.id()
+	} else {
+		q.Topic.Name = q.r.string(q.flexible)
+	}
+	minPartition := 4 + 4
+	if q.flexible {
+		minPartition = 4 + 1 + 1
+	}
+	q.parts = q.r.count(q.flexible, minPartition)
+	q.Topic.Partitions = q.parts
+	q.inTopic = true
+	return !q.r.bad
+}
 
 // NextPartition moves to the next partition of the topic.
-func (q *ProduceRequest) NextPartition() bool { panic("not yet") }
-
-// ProduceResult is what happened to one partition of a Produce request.
-type ProduceResult struct {
-	Index        int32
-	Code         protocol.Code
-	BaseOffset   int64
-	AppendMillis int64 // −1 unless the topic has LogAppendTime
-	LogStart     int64
-	RecordErrors []RecordError // version 8 and later
-	Message      string        // version 8 and later; "" is null
-	Leader       Leader        // version 10 and later, with NotLeaderOrFollower
+func (q *ProduceRequest) NextPartition() bool {
+	if q.parts == 0 || q.r.bad {
+		if q.inTopic && q.flexible {
+			q.r.skipTags()
+		}
+		q.inTopic = false
+		return false
+	}
+	q.parts--
+	q.Partition.Index = q.r.int32()
+	q.Partition.Records = q.r.nullableBytes(q.flexible)
+	if q.flexible {
+		q.r.skipTags()
+	}
+	return !q.r.bad
 }
-
-// RecordError names a record because of which its batch was dropped (KIP-467).
-type RecordError struct {
-	Index   int32
-	Message string // "" is null
-}
-
-// Leader is a partition's current leader (KIP-951). The zero value is: not said.
-type Leader struct {
-	Known bool
-	ID    int32
-	Epoch int32
-}
-
-// Endpoint is where a broker listens (KIP-951).
-type Endpoint struct {
-	ID   int32
-	Host string
-	Port int32
-	Rack string // "" is null
-}
-
-// ProduceWriter appends one Produce answer, with its size prefix and header:
-// Begin, then for each topic Topic and its Partitions, then End.
-type ProduceWriter struct {
-	b        []byte
-	version  int16
-	flexible bool
-	open     bool // a topic's tag buffer is still to be written
-}
-
-// Begin starts an answer at the end of dst, which should have capacity left for it.
-func (w *ProduceWriter) Begin(dst []byte, version int16, correlation int32, topics int) {
-	panic("not yet")
-}
-
-// Topic starts a topic: by name up to version 12, by id after.
-func (w *ProduceWriter) Topic(name []byte, id protocol.TopicID, partitions int) { panic("not yet") }
-
-// Partition appends one partition's result.
-func (w *ProduceWriter) Partition(p *ProduceResult) { panic("not yet") }
-
-// End completes the frame and returns dst with it.
-func (w *ProduceWriter) End(throttleMillis int32, nodes []Endpoint) []byte { panic("not yet") }
