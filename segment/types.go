@@ -1,0 +1,186 @@
+package segment
+
+import (
+	"log/slog"
+
+	"millrace/internal/arena"
+	"millrace/internal/clock"
+	"millrace/internal/vfs"
+	"millrace/protocol"
+)
+
+// Durability is what an acknowledgement means.
+type Durability uint8
+
+const (
+	// Fsync: the journal write is durable on the medium.
+	Fsync Durability = iota
+	// Write: the device's queue has it. Survives kill -9, not a power loss.
+	Write
+)
+
+// String is the name used in flags and figures.
+func (d Durability) String() string {
+	if d == Write {
+		return "write"
+	}
+	return "fsync"
+}
+
+// Options of Open. Sizes are in bytes and per core; 0 takes the default.
+type Options struct {
+	FS         vfs.FS
+	Dir        string
+	Directory  [16]byte      // directory.id of meta.properties; in every journal header
+	Pools      []*arena.Pool // one per core
+	Durability Durability
+
+	JournalFile int64 // of a small journal file, default 32 MiB
+	JournalMax  int64 // of all journal files, default 512 MiB
+	CacheBytes  int64 // written chunks that stay readable in memory, default 64 MiB
+	OpenFiles   int   // of all cores together, default 4096
+
+	Log *slog.Logger
+	Now func() clock.Now // for Open only
+}
+
+// Known is what the raft image says should be on disk.
+type Known struct {
+	Topics  []KnownTopic
+	Deleted map[protocol.TopicID]bool
+}
+
+// KnownTopic is one topic of the image. Partitions are 0 … Partitions−1.
+type KnownTopic struct {
+	ID         protocol.TopicID
+	Name       string
+	Partitions int32
+	Config     LogConfig
+}
+
+// LogConfig is the part of a topic's configuration that storage obeys.
+type LogConfig struct {
+	SegmentBytes      int64 // segment.bytes
+	SegmentMillis     int64 // segment.ms
+	IndexBytes        int64 // segment.index.bytes: the largest .index file
+	IndexInterval     int64 // index.interval.bytes
+	RetentionBytes    int64 // retention.bytes, −1: no limit
+	RetentionMillis   int64 // retention.ms, −1: no limit
+	DeleteDelayMillis int64 // file.delete.delay.ms
+	Delete            bool  // cleanup.policy has delete: retention applies
+}
+
+// DefaultConfig is Kafka's.
+func DefaultConfig() LogConfig {
+	return LogConfig{
+		SegmentBytes:      1 << 30,
+		SegmentMillis:     7 * 24 * 3600 * 1000,
+		IndexBytes:        10 << 20,
+		IndexInterval:     4096,
+		RetentionBytes:    -1,
+		RetentionMillis:   7 * 24 * 3600 * 1000,
+		DeleteDelayMillis: 60_000,
+		Delete:            true,
+	}
+}
+
+// Report is what Open found, for the log line and the metrics.
+type Report struct {
+	Boot        uint64   // number of this opening
+	Clean       bool     // the last stop was clean: nothing was replayed
+	Logs        int      // partitions with data
+	Replayed    int64    // bytes taken from journals
+	Dropped     int64    // bytes of torn or unknown entries
+	Quarantined []string // directories moved to quarantine/
+	Removed     []string // directories of deleted topics
+	Direct      bool     // the file system has O_DIRECT
+	Notes       []string // what an operator should know
+}
+
+// Seq numbers the staged entries of a shard; it only grows. Durable names the last
+// one that may be acknowledged.
+type Seq uint64
+
+// Admission says whether a request may be appended now.
+type Admission uint8
+
+const (
+	Admitted Admission = iota
+	Wait               // memory or journal is short: stop reading producers, ask again next turn
+	Full               // no space on disk: KAFKA_STORAGE_ERROR
+	Dead               // Err is set
+)
+
+// Where says what Locate found.
+type Where uint8
+
+const (
+	InMemory Where = iota // extents were appended to dst
+	Cold                  // on disk only: use Read
+	Below                 // from < Start: OFFSET_OUT_OF_RANGE
+	Above                 // from > End: OFFSET_OUT_OF_RANGE
+	AtEnd                 // nothing whole below limit yet
+)
+
+// Marks are the positions of one log, all exclusive ends but Start.
+type Marks struct {
+	Start   int64 // first offset that may be read
+	Stable  int64 // last stable offset: below it no open transaction
+	High    int64 // high watermark: readable by consumers
+	Written int64 // the journal write has completed
+	Durable int64 // what the acknowledgement level asks for is done
+	End     int64 // next offset to be given
+}
+
+// Extent is a piece of memory of whole batches' bytes; several follow one another.
+// A reference on Buf is held for the reader, who gives it back to the core's pool.
+type Extent struct {
+	Buf *arena.Buf
+	Mem []byte
+}
+
+// Effects is what a turn wants done. The slices are reused; IDs name completions.
+type Effects struct {
+	IO   []IO
+	Jobs []Job
+}
+
+// Reset empties both lists and keeps their memory.
+func (e *Effects) Reset() { e.IO, e.Jobs = e.IO[:0], e.Jobs[:0] }
+
+// IOKind is the kind of a file operation.
+type IOKind uint8
+
+const (
+	IORead IOKind = iota
+	IOWrite
+	IOSync // fdatasync
+)
+
+// IO is one file operation. Mem stays untouched and held until IODone.
+type IO struct {
+	ID    uint32
+	Kind  IOKind
+	Dsync bool // durable at completion (RWF_DSYNC)
+	Fd    int32
+	Off   int64
+	Mem   []byte
+}
+
+// Job is blocking file work for a helper goroutine. What Run returns goes to
+// JobDone.
+type Job struct {
+	ID  uint32
+	Run func() any
+}
+
+// Result answers Read, FindTime and FindMaxTime.
+type Result struct {
+	ID     uint32
+	Code   protocol.Code // None, CORRUPT_MESSAGE, KAFKA_STORAGE_ERROR, OFFSET_OUT_OF_RANGE
+	Buf    *arena.Buf    // Read: one reference for the reader; nil with an error or nothing found
+	Mem    []byte        // Read: whole batches from the one that holds the offset
+	Offset int64         // Find*: −1 when there is none
+	Time   int64         // Find*: of that record, −1
+	Epoch  int32         // Find*: leader epoch of that record, −1
+}
