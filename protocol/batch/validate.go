@@ -1,6 +1,10 @@
 package batch
 
-import "millrace/protocol"
+import (
+	"errors"
+
+	"millrace/protocol"
+)
 
 // Limits are what one Produce request and its topic's configuration allow.
 type Limits struct {
@@ -10,10 +14,141 @@ type Limits struct {
 	BeforeMax     int64 // message.timestamp.before.max.ms
 	AfterMax      int64 // message.timestamp.after.max.ms
 	LogAppendTime bool  // message.timestamp.type: clients' times are not looked at
-	Compacted     bool  // cleanup.policy has compact: keys are required (cold check)
-	Replicated    bool  // bytes of a leader: control batches are allowed
+	Compacted     bool  // cleanup.policy has compact: every record needs a key (Inspect)
 }
 
-// Validate checks one batch of a Produce request by its header, as Kafka's
-// LogValidator does, without looking at records.
-func Validate(v View, l *Limits) protocol.Code { panic("not yet") }
+// zstdVersion is the first Produce version whose clients know zstd (KIP-110).
+const zstdVersion = 7
+
+// One takes the single batch that a partition of a Produce request must hold: none,
+// several, or another format are InvalidRecord, as Kafka answers. It looks at length
+// and magic only; Validate does the rest.
+func One(records []byte, l *Limits) (View, protocol.Code) {
+	v, rest, err := Next(records)
+	switch {
+	case err == ErrLength:
+		return nil, protocol.CorruptMessage
+	case err != nil:
+		return nil, protocol.InvalidRecord
+	case v.Codec() == Zstd && l.Version < zstdVersion:
+		return nil, protocol.UnsupportedCompressionType
+	case len(rest) > 0:
+		return nil, protocol.InvalidRecord
+	}
+	return v, protocol.None
+}
+
+// Validate checks one batch of a client by its header, as Kafka's LogValidator does,
+// without looking at records: size, CRC, counts, flags, producer fields and times.
+// The order of the checks is Kafka's, so that a batch with two faults gets its code.
+func Validate(v View, l *Limits) protocol.Code {
+	switch {
+	case v.BaseOffset() != 0:
+		return protocol.InvalidRecord
+	case len(v) > l.MaxBytes:
+		return protocol.MessageTooLarge
+	case !v.CheckCRC():
+		return protocol.CorruptMessage
+	case v.Codec() >= codecCount:
+		return protocol.UnsupportedCompressionType
+	case v.Codec() == Zstd && l.Version < zstdVersion:
+		return protocol.UnsupportedCompressionType
+	case v.Count() <= 0 || v.LastOffsetDelta() != v.Count()-1:
+		return protocol.InvalidRecord
+	case v.IsControl() || v[posAttributes+1]&attrDeleteHorizon != 0:
+		return protocol.InvalidRecord
+	case v.ProducerID() != NoProducer && v.BaseSequence() < 0:
+		return protocol.InvalidRecord
+	case v.ProducerID() < NoProducer:
+		return protocol.InvalidRecord
+	case v.IsTransactional() && v.ProducerID() == NoProducer:
+		return protocol.InvalidRecord
+	}
+	if l.LogAppendTime {
+		return protocol.None
+	}
+	if v.IsLogAppendTime() {
+		return protocol.InvalidTimestamp
+	}
+	if !l.fits(v.BaseTimestamp()) || !l.fits(v.MaxTimestamp()) {
+		return protocol.InvalidTimestamp
+	}
+	return protocol.None
+}
+
+// fits says whether a client's time lies inside the topic's bounds. Differences
+// that overflow are out of them, unless the bound is the greatest, which is none.
+func (l *Limits) fits(millis int64) bool {
+	switch {
+	case millis == NoTimestamp:
+		return true
+	case millis < NoTimestamp:
+		return false
+	case millis <= l.Now:
+		return l.Now-millis <= l.BeforeMax
+	}
+	return millis-l.Now <= l.AfterMax
+}
+
+// RecordFault names the record because of which a batch is refused.
+type RecordFault struct {
+	Index   int32
+	Message string
+}
+
+// Inspect looks at every record of a batch that Validate let through, inflating at
+// most limit bytes: structure, offsets, and, where the topic asks for them, keys and
+// times. It allocates and belongs off the cores.
+func Inspect(v View, l *Limits, limit int) (protocol.Code, []RecordFault) {
+	plain, err := v.Inflate(nil, limit)
+	if err != nil {
+		return inflateCode(err), nil
+	}
+	var faults []RecordFault
+	code := protocol.None
+	_, bad := checkRecords(v, plain, func(r *Record) {
+		switch {
+		case l.Compacted && r.Key == nil:
+			code = protocol.InvalidRecord
+			faults = append(faults, RecordFault{r.Delta,
+				"Compacted topic cannot accept message without key in topic partition."})
+		case !l.LogAppendTime && !l.fits(r.Timestamp) && code == protocol.None:
+			code = protocol.InvalidTimestamp
+			faults = append(faults, RecordFault{r.Delta, "Timestamp is out of range."})
+		}
+	})
+	if bad != protocol.None {
+		return bad, nil
+	}
+	return code, faults
+}
+
+// checkRecords walks plain records and returns the greatest time. Their offsets must
+// be 0, 1, 2 … relative to the batch, since consumers go by them.
+func checkRecords(v View, plain []byte, each func(*Record)) (greatest int64, c protocol.Code) {
+	greatest = NoTimestamp
+	it := v.Records(plain)
+	for i := int32(0); it.Next(); i++ {
+		if it.Record.Delta != i {
+			return 0, protocol.InvalidRecord
+		}
+		greatest = max(greatest, it.Record.Timestamp)
+		if each != nil {
+			each(&it.Record)
+		}
+	}
+	if it.Err() != nil {
+		return 0, protocol.InvalidRecord
+	}
+	return greatest, protocol.None
+}
+
+func inflateCode(err error) protocol.Code {
+	switch {
+	case errors.Is(err, ErrTooBig):
+		return protocol.MessageTooLarge
+	case errors.Is(err, ErrCodec):
+		return protocol.UnsupportedCompressionType
+	}
+	return protocol.CorruptMessage
+}
