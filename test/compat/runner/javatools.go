@@ -1,0 +1,8 @@
+package main
+
+import (
+	"context"
+)
+
+func (c *campaign) javaTools(ctx context.Context) {}
+func (c *campaign) dumpLogs(ctx context.Context)  {}
