@@ -1,12 +1,16 @@
-// Package vfs is the seam for files: the real file system, one in memory that
-// can crash, and one that injects faults.
-//
-// Not its job: hot reads and writes. Those are netio ops on File.Fd; what is here
-// is cold (open, preallocate, rename, sync, list) and runs on helpers, never on
-// a core.
 package vfs
 
-import "io/fs"
+import (
+	"errors"
+	"io/fs"
+)
+
+// ErrLocked says that somebody else holds the lock.
+var ErrLocked = errors.New("vfs: locked by another process")
+
+// BlockSize is what memory, offset and length of a transfer on a Direct file are
+// multiples of.
+const BlockSize = 4096
 
 // Mode of an open.
 type Mode uint8
@@ -59,4 +63,13 @@ type FS interface {
 	Lock(name string) (unlock func() error, err error)
 	// Free is the space left to this user, in bytes.
 	Free(dir string) (int64, error)
+}
+
+// ByFd is an FS whose open files can be read and written by number, for the
+// simulator's ring. Errors are a bare syscall.Errno.
+type ByFd interface {
+	FS
+	ReadFd(fd int32, p []byte, off int64) (int, error)
+	WriteFd(fd int32, p []byte, off int64, dsync bool) (int, error)
+	SyncFd(fd int32) error
 }
