@@ -2,144 +2,229 @@ package session
 
 import (
 	"millrace/internal/clock"
+	"millrace/internal/invariant"
 	"millrace/protocol"
+	"millrace/protocol/hot"
 )
 
-// Epochs with a meaning of their own (FetchMetadata in Kafka).
-const (
-	Initial int32 = 0  // a full request that asks for a session
-	Final   int32 = -1 // a full request that wants none, and closes the one it names
-)
-
-// Header is what a fetch request says of its session.
-type Header struct {
-	ID       int32 // 0: none
-	Epoch    int32
-	ByID     bool // version ≥ 13: topics are named by id
-	Follower bool // a replica fetches: its session is privileged
-}
-
-// Want is one partition of a fetch request. Topic is used up to version 12, TopicID
-// from 13 on. Topic is only read during the call.
-type Want struct {
-	Topic            []byte
-	TopicID          protocol.TopicID
-	Partition        int32
-	MaxBytes         int32
-	CurrentEpoch     int32 // CurrentLeaderEpoch, -1: not given
-	LastFetchedEpoch int32 // -1: not given
-	Offset           int64
-	LogStart         int64 // the fetcher's own log start offset: followers only, else -1
-}
-
-// Result is what reading one partition came to, as far as a session minds.
-type Result struct {
-	Bytes         int // size of the records that would be sent
-	HighWatermark int64
-	LogStart      int64
-	Code          protocol.Code
-	Must          bool // must be sent for another reason: a preferred replica, a diverging epoch
-}
-
-// Partition is one partition of a session. The request's side is for the engine to read.
+// Partition is one partition of a session. Its fields are for the engine to read.
 type Partition struct {
-	Topic            string // version ≤ 12
-	TopicID          protocol.TopicID
-	Partition        int32
-	MaxBytes         int32
-	CurrentEpoch     int32
-	LastFetchedEpoch int32
-	Offset           int64
-	LogStart         int64
-	User             uint64 // the engine's; 0 in a new partition
+	Topic   string           // up to version 12
+	TopicID protocol.TopicID // from version 13 on
+	Want    hot.FetchPartition
+	User    uint64 // the engine's; 0 in a new partition
 
-	sentHigh  int64 // what the fetcher knows
+	sentHigh  int64 // what the fetcher was told last
 	sentStart int64
 	next      *Partition
 	prev      *Partition
-	turned    *Partition // the next one that goes to the end, by End
+	turned    *Partition // the next of those that go to the end
 	isTurned  bool
 }
 
 // Next is the partition after p, or nil.
 func (p *Partition) Next() *Partition { return p.next }
 
-// Ticket names the request that a session serves now: what Seal returns.
+// Result is what reading one partition came to, as far as a session minds.
+type Result struct {
+	Code          protocol.Code
+	HighWatermark int64
+	LogStart      int64
+	Records       int  // bytes of records that would be sent
+	Must          bool // to be sent for another reason: a preferred replica, a diverging epoch
+}
+
+// session is the partitions of one fetcher, or of one request without a session (id 0).
+type session struct {
+	id         int32
+	epoch      int32 // the next request must name it
+	byID       bool
+	privileged bool // a follower's
+	free       bool // in the pool of transient sessions
+
+	created, used clock.Instant
+	evictByAny    bool // as of the last use, as in Kafka
+	evictByFollow bool
+	counted       int // partitions that the cache has counted for it
+
+	first, last  *Partition
+	turned       *Partition // to go to the end
+	lastTurned   *Partition
+	n            int
+	names        map[nameKey]*Partition
+	ids          map[idKey]*Partition
+	spare        *Partition
+	older, newer *session // in the cache's order of use
+}
+
+type nameKey struct {
+	topic     string
+	partition int32
+}
+
+type idKey struct {
+	topic     protocol.TopicID
+	partition int32
+}
+
+func (s *session) find(t *hot.FetchTopic, partition int32) *Partition {
+	if s.byID {
+		return s.ids[idKey{t.ID, partition}]
+	}
+	return s.names[nameKey{string(t.Name), partition}]
+}
+
+// put adds a partition of the request, or updates it.
+func (c *Cache) put(s *session, t *hot.FetchTopic, want *hot.FetchPartition) {
+	if p := s.find(t, want.Index); p != nil {
+		p.Want = *want
+		return
+	}
+	p := s.spare
+	if p == nil {
+		p = new(Partition)
+	} else {
+		s.spare = p.next
+	}
+	*p = Partition{Want: *want, sentHigh: -1, sentStart: -1}
+	if s.byID {
+		p.TopicID = t.ID
+		if s.ids == nil {
+			s.ids = make(map[idKey]*Partition)
+		}
+		s.ids[idKey{t.ID, want.Index}] = p
+	} else {
+		p.Topic = c.intern(t.Name)
+		if s.names == nil {
+			s.names = make(map[nameKey]*Partition)
+		}
+		s.names[nameKey{p.Topic, want.Index}] = p
+	}
+	s.link(p)
+	s.n++
+}
+
+// forget drops a partition; an unknown one is no error.
+func (s *session) forget(t *hot.FetchTopic, partition int32) {
+	p := s.find(t, partition)
+	if p == nil {
+		return
+	}
+	if s.byID {
+		delete(s.ids, idKey{t.ID, partition})
+	} else {
+		delete(s.names, nameKey{p.Topic, partition})
+	}
+	s.unlink(p)
+	s.n--
+}
+
+func (s *session) link(p *Partition) {
+	p.prev, p.next = s.last, nil
+	if s.last == nil {
+		s.first = p
+	} else {
+		s.last.next = p
+	}
+	s.last = p
+}
+
+func (s *session) unlink(p *Partition) {
+	if p.prev == nil {
+		s.first = p.next
+	} else {
+		p.prev.next = p.next
+	}
+	if p.next == nil {
+		s.last = p.prev
+	} else {
+		p.next.prev = p.prev
+	}
+	p.next, p.prev = nil, nil
+}
+
+// turn remembers that p goes to the end; not at once, for the engine walks the list.
+func (s *session) turn(p *Partition) {
+	if p.isTurned {
+		return
+	}
+	p.isTurned, p.turned = true, nil
+	if s.lastTurned == nil {
+		s.turned = p
+	} else {
+		s.lastTurned.turned = p
+	}
+	s.lastTurned = p
+}
+
+// settle moves the partitions that had their turn to the end (I3).
+func (s *session) settle() {
+	for p := s.turned; p != nil; {
+		next := p.turned
+		p.turned, p.isTurned = nil, false
+		s.unlink(p)
+		s.link(p)
+		p = next
+	}
+	s.turned, s.lastTurned = nil, nil
+}
+
+// reset empties a transient session for its next request; the memory stays.
+func (s *session) reset() {
+	clear(s.names)
+	clear(s.ids)
+	for p := s.first; p != nil; {
+		next := p.next
+		*p = Partition{next: s.spare}
+		s.spare = p
+		p = next
+	}
+	names, ids, spare := s.names, s.ids, s.spare
+	*s = session{names: names, ids: ids, spare: spare}
+}
+
+// Ticket is one Fetch request under way. Hand it to End when the answer is made.
 type Ticket struct {
-	Session *Session
-	Epoch   int32 // the session's epoch while this request is its latest
+	s     *session
+	epoch int32
+	full  bool // all partitions are answered
 }
 
-// Options of a Cache.
-type Options struct {
-	Core, Cores   int
-	Slots         int   // max.incremental.fetch.session.cache.slots, this core's share
-	MaxPartitions int   // cached partitions over all sessions of this core
-	EvictMillis   int64 // min.incremental.fetch.session.eviction.ms
-	Seed          uint64
-}
+// ID is the session id for the answer; 0: there is no session.
+func (t Ticket) ID() int32 { return t.s.id }
 
-// Defaults of Options: Kafka's.
-const (
-	DefaultSlots         = 1000
-	DefaultEvictMillis   = 120_000
-	DefaultMaxPartitions = 1 << 20 // × ~200 bytes = 200 MB, at worst
-)
-
-// Begin opens the session that a request names, or a transient one for a full
-// request. The codes are FETCH_SESSION_ID_NOT_FOUND, INVALID_FETCH_SESSION_EPOCH and
-// FETCH_SESSION_TOPIC_ID_ERROR: they go into the top of an otherwise empty answer
-// with session id 0.
-func (c *Cache) Begin(now clock.Instant, h Header) (*Session, protocol.Code) { panic("soon") }
-
-// Put adds a partition of the request, or updates it.
-func (s *Session) Put(w *Want) { panic("soon") }
-
-// Forget drops a partition ("forgotten topics"); an unknown one is no error.
-func (s *Session) Forget(topic []byte, id protocol.TopicID, partition int32) { panic("soon") }
-
-// Seal ends the reading of the request. After it the partitions are read by First
-// and Next. A full request gets its session here if there is room.
-func (c *Cache) Seal(now clock.Instant, s *Session) Ticket { panic("soon") }
-
-// ID is the session id for the answer, 0 for none.
-func (s *Session) ID() int32 { panic("soon") }
+// Full says whether the request named all its partitions: all are answered.
+func (t Ticket) Full() bool { return t.full }
 
 // First is the partition to read first, or nil.
-func (s *Session) First() *Partition { panic("soon") }
+func (t Ticket) First() *Partition { return t.s.first }
 
 // Len is the number of partitions.
-func (s *Session) Len() int { panic("soon") }
+func (t Ticket) Len() int { return t.s.n }
 
-// Current says whether the request of t is still the latest of its session. When a
-// later request came (a client that gave up waiting, on a new connection), the answer
-// is INVALID_FETCH_SESSION_EPOCH with the session's id, and neither Respond nor any of
-// the partitions may be touched.
-func (t Ticket) Current() bool { panic("soon") }
+// Current says whether the request is still the latest of its session. If a later one
+// came (from a client that gave up waiting and connected anew), the answer is
+// INVALID_FETCH_SESSION_EPOCH without partitions, with the session's id, and neither
+// Respond nor the partitions may be touched any more.
+func (t Ticket) Current() bool { return t.s.id == 0 || t.s.epoch == t.epoch }
 
-// Respond says whether p belongs in the answer, and remembers what the fetcher then
-// knows. Call it once per partition, when the answer is certain to be sent.
-func (s *Session) Respond(p *Partition, r Result) bool { panic("soon") }
-
-// End closes the request: partitions answered with records go to the end of the
-// order, and a transient session is freed.
-func (c *Cache) End(t Ticket) { panic("soon") }
-
-// Stats are the cache's figures for metrics.
-type Stats struct {
-	Sessions   int
-	Partitions int
-	Evictions  uint64
+// Respond says whether p belongs in the answer, and keeps what the fetcher knows then.
+// Call it once a partition, when the answer is sure to be sent.
+//
+//hot:noalloc
+func (t Ticket) Respond(p *Partition, r *Result) bool {
+	invariant.Check(t.Current())
+	must := r.Must || r.Records > 0 || r.Code != protocol.None ||
+		p.sentHigh != r.HighWatermark || p.sentStart != r.LogStart
+	p.sentHigh, p.sentStart = r.HighWatermark, r.LogStart
+	if r.Code != protocol.None {
+		p.sentHigh = -1 // so that the end of the error is told, too
+	}
+	if t.full {
+		return true
+	}
+	if r.Records > 0 {
+		t.s.turn(p)
+	}
+	return must
 }
-
-// Stats returns the figures.
-func (c *Cache) Stats() Stats { panic("soon") }
-
-// Cache is the sessions of one core.
-type Cache struct{}
-
-// Session is the partitions of one fetcher.
-type Session struct{}
-
-// New returns an empty cache.
-func New(o Options) *Cache { panic("soon") }
