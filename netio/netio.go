@@ -1,30 +1,15 @@
-// Package netio is the border with the kernel: operations go down, completions
-// come up. It knows no Kafka.
-//
-// Not its job: framing, retries, policy. A short receive, a short send and an
-// error are completions like any other; the engine decides what they mean.
-//
-// Data: Step gives []Op, the driver calls Submit, then Reap fills []Completion.
-//
-// Invariants:
-//
-//	I1  Every op that is submitted completes exactly once (a multishot accept:
-//	    once per connection, and once more without More when it ends).
-//	I2  Memory named by an op (Mem, Vec and what Vec points to) is off-heap, and
-//	    belongs to the kernel until the completion. The Vec array itself is
-//	    copied by Submit.
-//	I3  Only Wake may be called from another thread. Submit and Reap are called
-//	    from one locked OS thread for the ring's whole life.
-//	I4  Sends on one socket are never reordered: the engine has at most one OpSend
-//	    and at most one OpRecv or OpPoll in flight per socket.
 package netio
 
 import (
+	"time"
+
 	"millrace/internal/clock"
 )
 
 // Tag comes back with the completion: kind:8 | generation:24 | slot:32. Never a
-// pointer: the collector cannot see it. Tag 0 is reserved for netio itself.
+// pointer: the collector cannot see it. Kind 255 is reserved for netio itself.
+// An op that holds no memory (OpWake, OpClose, OpCancel, OpShutdown) may have tag
+// 0: then nobody hears of its end.
 type Tag uint64
 
 // MakeTag packs a tag.
@@ -50,9 +35,9 @@ const (
 	OpRead          // file, at Off, into Mem. Res = bytes, may be short
 	OpWrite         // file, at Off, from Mem (or Vec). Dsync: RWF_DSYNC. Res = bytes, may be short
 	OpSync          // fdatasync of Fd
-	OpClose         // closes a socket or file
+	OpClose         // closes a socket or file; ops in flight on it end with -ECANCELED or their own result
 	OpShutdown      // shuts both directions of a socket down; ends its pending ops
-	OpCancel        // cancels the op whose tag is Target; that op completes with -ECANCELED or its own result
+	OpCancel        // cancels the op whose tag is Target; that op completes with -ECANCELED or its own result. Res = 0, or -ENOENT, -EALREADY
 	OpWake          // wakes ring Peer (which then returns from Reap, possibly without completions)
 )
 
@@ -60,9 +45,9 @@ const (
 type Flags uint16
 
 const (
-	WaitAll Flags = 1 << iota // see OpRecv, OpSend
-	Dsync                     // see OpWrite
-	ZeroCopy                  // a wish, for OpSend: SEND_ZC where a probe found it to pay
+	WaitAll  Flags = 1 << iota // see OpRecv, OpSend
+	Dsync                      // see OpWrite
+	ZeroCopy                   // a wish, for OpSend: the bytes may go out uncopied where that pays
 )
 
 // Vec is one piece of a gathered send or write: off-heap address and length,
@@ -88,6 +73,10 @@ type Op struct {
 // MaxVec is the most pieces of one gathered op (IOV_MAX is 1024).
 const MaxVec = 1024
 
+// MaxLen is the most bytes of one piece of memory: longer pieces are cut, which
+// shows as a short result.
+const MaxLen = 1 << 30
+
 // Completion is the kernel's answer to one op.
 type Completion struct {
 	Tag  Tag
@@ -106,7 +95,8 @@ type Ring interface {
 	Reap(dst []Completion, until clock.Instant) int
 	// Wake makes the present or the next Reap return. Any thread may call it.
 	Wake()
-	// Close releases everything. No op may be in flight that still needs memory.
+	// Close cancels what is in flight, waits for it and releases everything. It is
+	// called from the ring's thread; after it only Wake may still be called.
 	Close() error
 }
 
@@ -116,4 +106,14 @@ type Options struct {
 	// Peers resolves OpWake: the rings of all cores, by index. Filled before the
 	// first OpWake; may be shorter than the index for a single core.
 	Peers func(i int32) Ring
+	// Spin is how long Reap polls before it parks, when its last turn had
+	// something to do. 0 parks at once, which is right where the cores are shared.
+	Spin time.Duration
+	// Gather lets a parked io_uring ring wait up to Gather for GatherCount
+	// completions before it returns with fewer (kernel 6.12). 0 returns with the
+	// first one.
+	Gather      time.Duration
+	GatherCount int
+	// FileWorkers bounds the epoll engine's threads for blocking file ops; 0 = 4.
+	FileWorkers int
 }
