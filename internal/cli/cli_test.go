@@ -45,7 +45,7 @@ func TestWrongUse(t *testing.T) {
 		{"group seek g", "to"},
 		{"config describe disk 1", "want topic, broker or group"},
 		{"config set broker one a=b", "want a node id"},
-		{"config set topic t a", "requires at least 3"},
+		{"config set topic t", "requires at least 3"},
 		{"topic list --brokers a:b:c", "want HOST:PORT"},
 		{"topic list --timeout abc", "invalid argument"},
 	} {
@@ -141,7 +141,8 @@ func TestParseOffset(t *testing.T) {
 		"start": kgo.NewOffset().AtStart(), "end": kgo.NewOffset().AtEnd(), "7": kgo.NewOffset().At(7),
 		"+7": kgo.NewOffset().AtStart().Relative(7), "-7": kgo.NewOffset().AtEnd().Relative(-7),
 		"@1000": kgo.NewOffset().AfterMilli(1000), "@-1s": kgo.NewOffset().AfterMilli(1_699_999_999_000),
-		"@1970-01-02": kgo.NewOffset().AfterMilli(86_400_000), "@1970-01-01T00:00:01Z": kgo.NewOffset().AfterMilli(1000),
+		"@1970-01-02":           kgo.NewOffset().AfterMilli(86_400_000),
+		"@1970-01-01T00:00:01Z": kgo.NewOffset().AfterMilli(1000),
 	} {
 		got, err := parseOffset(s, now)
 		if err != nil || got != want {

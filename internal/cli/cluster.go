@@ -202,7 +202,9 @@ type versionRow struct {
 
 func clusterVersions(a *app) *cobra.Command {
 	var id int32
-	cmd := &cobra.Command{Use: "api-versions", Short: "Show which APIs and versions a broker serves", Args: cobra.NoArgs}
+	cmd := &cobra.Command{
+		Use: "api-versions", Short: "Show which APIs and versions a broker serves", Args: cobra.NoArgs,
+	}
 	cmd.Flags().Int32Var(&id, "broker", -1, "node id (-1: any)")
 	return a.verb(cmd, func(ctx context.Context, _ []string) error {
 		broker, err := a.broker(ctx, id)

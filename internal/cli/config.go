@@ -83,7 +83,9 @@ func configTable(title string, rows []configRow) *table {
 }
 
 // describeConfigs asks for names, for all when there are none; sorted.
-func (a *app) describeConfigs(ctx context.Context, kind kmsg.ConfigResourceType, name string, names []string) ([]configRow, error) {
+func (a *app) describeConfigs(
+	ctx context.Context, kind kmsg.ConfigResourceType, name string, names []string,
+) ([]configRow, error) {
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	res := kmsg.NewDescribeConfigsRequestResource()
 	res.ResourceType, res.ResourceName = kind, name
@@ -102,7 +104,8 @@ func (a *app) describeConfigs(ctx context.Context, kind kmsg.ConfigResourceType,
 		}
 		for _, c := range r.Configs {
 			row := configRow{
-				Name: c.Name, Value: deref(c.Value), Source: c.Source.String(), ReadOnly: c.ReadOnly, Sensitive: c.IsSensitive,
+				Name: c.Name, Value: deref(c.Value), Source: c.Source.String(),
+				ReadOnly: c.ReadOnly, Sensitive: c.IsSensitive,
 			}
 			if c.IsSensitive {
 				row.Value = "(hidden)"
@@ -121,7 +124,9 @@ type change struct {
 	value *string
 }
 
-func (a *app) alterConfigs(ctx context.Context, kind kmsg.ConfigResourceType, names []string, changes []change, dryRun bool) error {
+func (a *app) alterConfigs(
+	ctx context.Context, kind kmsg.ConfigResourceType, names []string, changes []change, dryRun bool,
+) error {
 	req := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	req.ValidateOnly = dryRun
 	for _, name := range names {

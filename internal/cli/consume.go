@@ -291,7 +291,8 @@ func parseTime(s string, now time.Time) (int64, error) {
 	if d, err := time.ParseDuration(strings.TrimPrefix(s, "-")); err == nil {
 		return now.Add(-d.Abs()).UnixMilli(), nil
 	}
-	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05", "2006-01-02"} {
+	layouts := []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05", "2006-01-02"}
+	for _, layout := range layouts {
 		if t, err := time.Parse(layout, s); err == nil {
 			return t.UnixMilli(), nil
 		}

@@ -27,7 +27,8 @@ func groupSeek(a *app) *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.StringVar(&to, "to", "", "where to")
-	f.StringArrayVar(&topics, "topic", nil, "TOPIC or TOPIC:PARTITION,... (repeatable; default: what the group committed)")
+	f.StringArrayVar(&topics, "topic", nil,
+		"TOPIC or TOPIC:PARTITION,... (repeatable; default: what the group committed)")
 	f.BoolVar(&dryRun, "dry-run", false, "show what would be done, change nothing")
 	_ = cmd.MarkFlagRequired("to")
 	return a.verb(cmd, func(ctx context.Context, args []string) error {
@@ -162,7 +163,9 @@ func (a *app) showSeek(rows []seekRow, dryRun bool) error {
 }
 
 // targets works out the new offset of every place, inside what its log holds.
-func (a *app) targets(ctx context.Context, places map[string][]int32, commits map[place]int64, to target) ([]seekRow, error) {
+func (a *app) targets(
+	ctx context.Context, places map[string][]int32, commits map[place]int64, to target,
+) ([]seekRow, error) {
 	start, err := a.offsets(ctx, places, earliest)
 	if err != nil {
 		return nil, err

@@ -100,7 +100,9 @@ func (pf *produceFlags) recordHeaders() ([]kgo.RecordHeader, error) {
 }
 
 // produce reads, sends and reports. Every record's fate is known before it returns.
-func (a *app) produce(ctx context.Context, r *kgo.RecordReader, pf *produceFlags, headers []kgo.RecordHeader, keyed bool) error {
+func (a *app) produce(
+	ctx context.Context, r *kgo.RecordReader, pf *produceFlags, headers []kgo.RecordHeader, keyed bool,
+) error {
 	var mu sync.Mutex // acknowledgements come from the client's goroutines
 	written, failed := 0, error(nil)
 	promise := func(rec *kgo.Record, err error) {

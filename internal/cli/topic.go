@@ -91,7 +91,9 @@ func topicDelete(a *app) *cobra.Command {
 func topicAddPartitions(a *app) *cobra.Command {
 	var add, total int32
 	var dryRun bool
-	cmd := &cobra.Command{Use: "add-partitions NAME...", Short: "Give topics more partitions", Args: cobra.MinimumNArgs(1)}
+	cmd := &cobra.Command{
+		Use: "add-partitions NAME...", Short: "Give topics more partitions", Args: cobra.MinimumNArgs(1),
+	}
 	f := cmd.Flags()
 	f.Int32VarP(&add, "num", "n", 0, "how many to add")
 	f.Int32Var(&total, "total", 0, "how many there shall be")
