@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"millrace/internal/cli"
+	"millrace/internal/cli/doctor"
 
 	"github.com/spf13/cobra"
 )
@@ -16,5 +17,6 @@ func main() {
 
 func root() *cobra.Command {
 	cmd := cli.Noun("millrace", "A log engine that speaks Kafka's protocol", cli.Commands()...)
+	cmd.AddCommand(doctor.Command())
 	return cmd
 }
