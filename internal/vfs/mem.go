@@ -25,6 +25,8 @@ type Mem struct {
 	capacity int64 // bytes; 0 = no limit
 	used     int64 // blocks in use × blockSize
 	noDirect bool
+	calls    int64 // made so far
+	lastCall int64 // the power fails at this call; 0: it does not
 	life     int // counts Crash and Kill: files of an earlier life are dead (I5)
 }
 
@@ -74,6 +76,40 @@ func (m *Mem) SetDirect(on bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.noDirect = !on
+}
+
+// ErrPowerOff is the answer of every call after the one that PowerOffAfter named.
+var ErrPowerOff = errors.New("vfs: the power is off")
+
+// PowerOffAfter lets calls more calls pass and then none, until Crash or Kill: so a
+// power loss can be put between any two calls of a blocking job.
+func (m *Mem) PowerOffAfter(calls int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lastCall = m.calls + calls + 1
+}
+
+// Off says whether the power has failed.
+func (m *Mem) Off() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lastCall != 0 && m.calls >= m.lastCall
+}
+
+// Calls is the number of calls so far.
+func (m *Mem) Calls() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.calls
+}
+
+// call counts a call, and refuses it when the power is off.
+func (m *Mem) call(op, name string) error {
+	m.calls++
+	if m.lastCall != 0 && m.calls >= m.lastCall {
+		return &fs.PathError{Op: op, Path: name, Err: ErrPowerOff}
+	}
+	return nil
 }
 
 // Used is the number of bytes in use, as Free counts them.
@@ -131,6 +167,9 @@ func (m *Mem) change(of ...entry) {
 func (m *Mem) Open(name string, mode Mode, direct bool) (File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.call("open", name); err != nil {
+		return nil, err
+	}
 	dir, base, err := m.parent(name)
 	if err != nil {
 		return nil, pathError("open", name, err)
@@ -175,6 +214,9 @@ func IsFd(fd int32) bool { return fd >= firstFd }
 func (m *Mem) MkdirAll(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.call("mkdir", dir); err != nil {
+		return err
+	}
 	at := m.root
 	for _, part := range split(dir) {
 		next := at.entries[part]
@@ -194,6 +236,9 @@ func (m *Mem) MkdirAll(dir string) error {
 func (m *Mem) Remove(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.call("remove", name); err != nil {
+		return err
+	}
 	dir, base, err := m.parent(name)
 	if err != nil {
 		return pathError("remove", name, err)
@@ -219,6 +264,9 @@ func (m *Mem) unlink(dir *node, base string, n *node) {
 func (m *Mem) RemoveAll(name string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.call("remove", name); err != nil {
+		return err
+	}
 	dir, base, err := m.parent(name)
 	if errors.Is(err, syscall.ENOENT) {
 		return nil
@@ -243,6 +291,9 @@ func (m *Mem) removeTree(dir *node, base string, n *node) {
 func (m *Mem) Rename(from, to string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.call("rename", to); err != nil {
+		return err
+	}
 	fromDir, fromBase, err := m.parent(from)
 	if err != nil {
 		return pathError("rename", from, err)
@@ -274,6 +325,9 @@ func (m *Mem) Rename(from, to string) error {
 func (m *Mem) List(dir string) ([]string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.call("readdir", dir); err != nil {
+		return nil, err
+	}
 	n := m.find(dir)
 	if n == nil {
 		return nil, pathError("open", dir, syscall.ENOENT)
@@ -297,6 +351,9 @@ func sortedNames(of map[string]*node) []string {
 func (m *Mem) Stat(name string) (fs.FileInfo, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.call("stat", name); err != nil {
+		return nil, err
+	}
 	n := m.find(name)
 	if n == nil {
 		return nil, pathError("stat", name, syscall.ENOENT)
@@ -326,6 +383,9 @@ func (i memInfo) Mode() fs.FileMode {
 func (m *Mem) ReadFile(name string) ([]byte, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.call("read", name); err != nil {
+		return nil, err
+	}
 	n := m.find(name)
 	if n == nil {
 		return nil, pathError("open", name, syscall.ENOENT)

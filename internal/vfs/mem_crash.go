@@ -15,6 +15,7 @@ func (m *Mem) Kill() {
 
 func (m *Mem) endLife() {
 	m.life++
+	m.lastCall = 0
 	clear(m.locks)
 	for _, f := range m.files {
 		if f != nil {
@@ -118,6 +119,9 @@ func (m *Mem) crashTree(n *node) {
 func (m *Mem) SyncDir(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.call("sync directory", dir); err != nil {
+		return err
+	}
 	n := m.find(dir)
 	if n == nil {
 		return pathError("sync directory", dir, syscall.ENOENT)
@@ -136,6 +140,9 @@ func (m *Mem) SyncDir(dir string) error {
 func (m *Mem) SyncFS(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if err := m.call("syncfs", dir); err != nil {
+		return err
+	}
 	if m.find(dir) == nil {
 		return pathError("syncfs", dir, syscall.ENOENT)
 	}

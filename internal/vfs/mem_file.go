@@ -29,7 +29,7 @@ func (f *memFile) enter(op string) error {
 	if f.closed || f.life != f.m.life {
 		return &fs.PathError{Op: op, Path: f.name, Err: fs.ErrClosed}
 	}
-	return nil
+	return f.m.call(op, f.name)
 }
 
 func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
@@ -159,6 +159,9 @@ func (m *Mem) at(fd int32) (*memFile, error) {
 	i := int(fd) - firstFd
 	if i < 0 || i >= len(m.files) || m.files[i] == nil {
 		return nil, syscall.EBADF
+	}
+	if m.call("", "") != nil {
+		return nil, syscall.EIO
 	}
 	return m.files[i], nil
 }

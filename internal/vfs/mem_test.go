@@ -399,3 +399,32 @@ func TestFaults(t *testing.T) {
 		t.Fatalf("a short write by number: %d %v", n, err)
 	}
 }
+
+// TestPowerOff cuts the power at every call of a small story: what the story had
+// made durable by then is there, and the other half of a rename never is.
+func TestPowerOff(t *testing.T) {
+	for cut := range int64(40) {
+		m := NewMem(uint64(cut))
+		must(t, m.MkdirAll("/d"))
+		must(t, m.SyncDir("/"))
+		must(t, m.WriteFile("/d/a", []byte("one")))
+		m.PowerOffAfter(cut)
+		err := m.WriteFile("/d/a", []byte("two"))
+		if m.Off() != (err != nil) || err != nil && !errors.Is(err, ErrPowerOff) {
+			t.Fatalf("cut %d: off %v, %v", cut, m.Off(), err)
+		}
+		m.Crash()
+		if m.Off() {
+			t.Fatal("still off")
+		}
+		data, readErr := m.ReadFile("/d/a")
+		must(t, readErr)
+		if s := string(data); s != "one" && s != "two" || err == nil && s != "two" {
+			t.Fatalf("cut %d: read %q after %v", cut, s, err)
+		}
+		if err == nil && cut > 20 {
+			return
+		}
+	}
+	t.Fatal("the story never came to its end")
+}
