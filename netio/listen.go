@@ -13,6 +13,9 @@ import (
 // name, or an empty host for all addresses; port 0 takes a free one. bound is
 // what it got. The caller owns fd: OpClose, or unix.Close when no op has named it.
 func Listen(addr string, backlog int) (fd int32, bound string, err error) {
+	if _, _, err = net.SplitHostPort(addr); err != nil {
+		return -1, "", fmt.Errorf("netio: listen %q: %w", addr, err)
+	}
 	tcp, err := net.ResolveTCPAddr("tcp", addr)
 	if err != nil {
 		return -1, "", fmt.Errorf("netio: listen %q: %w", addr, err)

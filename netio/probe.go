@@ -26,7 +26,7 @@ func Probe() (uring bool, why string) {
 	go func() { // a thread of its own: the ring binds to it
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		flags, err := tryUring()
+		flags, err := tryUring(setups[:])
 		c <- answer{flags, err}
 	}()
 	a := <-c
@@ -75,8 +75,8 @@ const probeTimeout = 5 * time.Second
 
 // tryUring runs what the engine lives on: an op, a receive that has to wait for its
 // bytes, a send, a multishot accept and a wake-up.
-func tryUring() (flags uint32, err error) {
-	ring, err := newUring(Options{Entries: 8})
+func tryUring(choice []uint32) (flags uint32, err error) {
+	ring, err := newUring(Options{Entries: 8}, choice)
 	if err != nil {
 		return 0, err
 	}

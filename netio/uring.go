@@ -72,14 +72,14 @@ type uring struct {
 // NewUring makes a ring on io_uring. It may be made on any thread: the first
 // Submit or Reap binds it to its thread.
 func NewUring(o Options) (Ring, error) {
-	u, err := newUring(o)
+	u, err := newUring(o, setups[:])
 	if err != nil {
 		return nil, err
 	}
 	return u, nil
 }
 
-func newUring(o Options) (*uring, error) {
+func newUring(o Options, flags []uint32) (*uring, error) {
 	if o.Entries == 0 {
 		o.Entries = defaultEntries
 	}
@@ -104,7 +104,7 @@ func newUring(o Options) (*uring, error) {
 		u.release(false)
 		return nil, fmt.Errorf("netio: eventfd: %w", err)
 	}
-	if u.k, err = openRing(uint32(o.Entries)); err != nil {
+	if u.k, err = openRing(uint32(o.Entries), flags); err != nil {
 		u.release(false)
 		return nil, err
 	}

@@ -45,20 +45,19 @@ const (
 
 // The ring's opcodes that are in use.
 const (
-	codeNop      = giouring.OpNop
-	codeAccept   = giouring.OpAccept
-	codeRecv     = giouring.OpRecv
-	codePoll     = giouring.OpPollAdd
-	codeSend     = giouring.OpSend
-	codeSendmsg  = giouring.OpSendmsg
-	codeRead     = giouring.OpRead
-	codeWrite    = giouring.OpWrite
-	codeWritev   = giouring.OpWritev
-	codeSync     = giouring.OpFsync
-	codeClose    = giouring.OpClose
-	codeShutdown = giouring.OpShutdown
-	codeCancel   = giouring.OpAsyncCancel
-	codeMessage  = giouring.OpMsgRing
+	codeNop     = giouring.OpNop
+	codeAccept  = giouring.OpAccept
+	codeRecv    = giouring.OpRecv
+	codePoll    = giouring.OpPollAdd
+	codeSend    = giouring.OpSend
+	codeSendmsg = giouring.OpSendmsg
+	codeRead    = giouring.OpRead
+	codeWrite   = giouring.OpWrite
+	codeWritev  = giouring.OpWritev
+	codeSync    = giouring.OpFsync
+	codeClose   = giouring.OpClose
+	codeCancel  = giouring.OpAsyncCancel
+	codeMessage = giouring.OpMsgRing
 )
 
 const featNeeded = giouring.FeatNoDrop | giouring.FeatSubmitStable | giouring.FeatFastPoll |
@@ -99,10 +98,10 @@ type kring struct {
 	registered bool
 }
 
-// openRing sets a ring up with the best flags that the kernel accepts, disabled.
-func openRing(entries uint32) (*kring, error) {
+// openRing sets a ring up with the first flags that the kernel accepts, disabled.
+func openRing(entries uint32, choice []uint32) (*kring, error) {
 	var first error
-	for _, flags := range setups {
+	for _, flags := range choice {
 		k, err := tryRing(entries, flags)
 		if err == nil {
 			return k, nil
