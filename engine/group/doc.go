@@ -9,13 +9,25 @@
 //	in    Join, Sync, Heartbeat, … · Appended(ticket) · Expire(now) · Load, LoadDone, Unload
 //	out   Effects.Replies: token → response · Effects.Appends: one atomic batch each
 //
+// Requests are only read during the call, and nothing of them is kept but copies. The
+// byte slices of Effects belong to the engine.
+//
+//	Empty ── join ──▶ PreparingRebalance ── all joined, or time is up ──▶ CompletingRebalance
+//	  ▲                    ▲      │                                          │    leader's sync
+//	  └── nobody is left ──┼──────┘                                          ▼    is durable
+//	                       └── join, leave, session expired ◀────────────  Stable
+//
 // Invariants:
 //
-//	I1  Each token gets exactly one reply, unless Cancel named it.
+//	I1  Each token gets exactly one reply. The engine drops it if the connection is gone.
 //	I2  All members that are in a generation get the assignment that its leader gave.
 //	I3  A reply that says something was stored leaves after Appended said it is durable.
 //	I4  A committed offset cannot be read before it is durable.
-//	I5  The batches of one partition of __consumer_offsets become durable in the order
-//	    of their tickets.
-//	I6  A group's records lie in the partition PartitionFor says.
+//	I5  The batches of one partition become durable in the order of their tickets.
+//	I6  A group's records lie in the partition that PartitionFor says.
+//	I7  The order of effects depends on the calls only, never on a map's order.
+//
+// Records have Kafka's own schemas, in the versions that 4.3 writes: OffsetCommitKey 1
+// with OffsetCommitValue 4 (1 if the client gave a retention time), GroupMetadataKey 2
+// with GroupMetadataValue 3. All older versions are read.
 package group
