@@ -168,6 +168,8 @@ func (u *uring) entered(errno unix.Errno) {
 	case 0, unix.EINTR, unix.ETIME: // woken, or the time is over
 	case unix.EAGAIN, unix.EBUSY: // completions must be taken first
 	default: // EBADR: a completion was lost; anything else: we built it wrong
+		invariant.Checkf(u.tid == unix.Gettid(), "netio: a ring of thread %d used on thread %d",
+			u.tid, unix.Gettid()) // I3
 		invariant.Checkf(false, "io_uring_enter: %v", errno)
 	}
 	if u.k.staged() == 0 {
