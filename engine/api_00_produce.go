@@ -1,0 +1,302 @@
+package engine
+
+import (
+	"millrace/protocol"
+	"millrace/protocol/batch"
+	"millrace/protocol/hot"
+	"millrace/segment"
+	"millrace/segment/producer"
+)
+
+// produce serves Produce v3–13. Versions 0–2 are advertised, since librdkafka turns
+// compression off otherwise, and refused (KAFKA-18659).
+//
+//hot:noalloc
+func (c *Core) produce(cn *conn, seq uint32, h *hot.Header, body []byte) {
+	rq := &c.scratch.produce
+	if err := rq.Parse(h.Version, body); err != nil {
+		c.badFrame(cn, "malformed Produce")
+		return
+	}
+	cn.producer = true
+	t := c.produces.take(len(c.peers), c.id)
+	t.to, t.version, t.acks, t.correlation = cn.to(seq), h.Version, rq.Acks, h.Correlation
+	refuse := protocol.None
+	switch {
+	case rq.Acks < -1 || rq.Acks > 1:
+		refuse = protocol.InvalidRequiredAcks
+	case rq.TransactionalID != nil:
+		refuse = protocol.InvalidTxnState // transactions are not served: InitProducerId says so first
+	}
+	internal := string(h.ClientID) == "__admin_client"
+	remote := false
+	for rq.NextTopic() {
+		remote = c.planTopic(t, rq, refuse, internal) || remote
+	}
+	if remote {
+		cn.rx.Hold()
+		t.rx = cn.rx
+	}
+	c.start(t)
+}
+
+// planTopic looks up the partitions of the request's topic and sorts them into shares.
+// It says whether another core is involved.
+func (c *Core) planTopic(t *produceTask, rq *hot.ProduceRequest, refuse protocol.Code, internal bool) bool {
+	from := len(t.names)
+	t.names = append(t.names, rq.Topic.Name...)
+	top := c.topics.resolve(rq.Topic.Name, rq.Topic.ID)
+	t.topics = append(t.topics, produceTopic{
+		name: [2]int{from, len(t.names)}, id: rq.Topic.ID, parts: rq.Topic.Partitions,
+	})
+	remote := false
+	for rq.NextPartition() {
+		p := producePart{core: -1, base: -1, millis: -1, logStart: -1, records: rq.Partition.Records}
+		p.tp.Partition = rq.Partition.Index
+		switch {
+		case refuse != protocol.None:
+			p.code = refuse
+		case top == nil && len(rq.Topic.Name) == 0:
+			p.code = protocol.UnknownTopicId
+		case top == nil || p.tp.Partition < 0 || int(p.tp.Partition) >= len(top.parts):
+			p.code = protocol.UnknownTopicOrPartition
+		case top.meta.Internal && !internal:
+			p.code = protocol.InvalidTopicException
+		default:
+			p.tp.Topic = top.meta.ID
+			core := top.parts[p.tp.Partition].core
+			p.core = int32(core)
+			s := &t.shares[core]
+			s.used = true
+			s.bytes += len(p.records)
+			remote = remote || core != c.id
+		}
+		t.parts = append(t.parts, p)
+	}
+	return remote
+}
+
+// start hands the shares to their cores.
+func (c *Core) start(t *produceTask) {
+	for i := range t.shares {
+		if t.shares[i].used {
+			t.pending++
+		}
+	}
+	if t.pending == 0 {
+		c.finishProduce(t)
+		return
+	}
+	for i := range t.shares {
+		s := &t.shares[i]
+		if s.used && i != c.id {
+			c.post(i, letter{kind: letterProduce, prod: s})
+		}
+	}
+	if s := &t.shares[c.id]; s.used {
+		c.admitShare(s)
+	}
+}
+
+// admitShare appends the share now, or holds it until storage has room (I1: in order).
+// Local bytes must not be overwritten meanwhile, so the request is held with it.
+func (c *Core) admitShare(s *produceShare) {
+	if c.produces.held() || c.shard.Admit(s.bytes) == segment.Wait {
+		if t := s.task; s.home == c.id && t.rx == nil {
+			if cn := c.conns.get(t.to.slot, t.to.gen); cn != nil {
+				cn.rx.Hold()
+				t.rx = cn.rx
+			}
+		}
+		c.produces.hold = append(c.produces.hold, s)
+		return
+	}
+	c.appendShare(s)
+}
+
+// appendShare appends every part of a share that this core owns.
+func (c *Core) appendShare(s *produceShare) {
+	s.open = 1
+	last := segment.Seq(0)
+	for i := range s.task.parts {
+		p := &s.task.parts[i]
+		if int(p.core) == c.id {
+			last = max(last, c.appendPart(s, p))
+		}
+	}
+	c.acks.push(ack{seq: max(last, c.acks.newest()), share: s})
+	c.acks.settle(c)
+}
+
+// newest is the sequence that a new entry of the queue must not be below, so that the
+// queue stays ordered.
+func (q *ackQueue) newest() segment.Seq {
+	if q.head == q.tail {
+		return 0
+	}
+	return q.items[(q.tail-1)&uint32(len(q.items)-1)].seq
+}
+
+// appendPart checks one partition's batch and stages it. It returns the entry to wait
+// for, 0 for none.
+func (c *Core) appendPart(s *produceShare, p *producePart) segment.Seq {
+	part := c.topics.find(p.tp)
+	if part == nil {
+		p.code = protocol.UnknownTopicOrPartition
+		return 0
+	}
+	switch c.shard.Admit(s.bytes) {
+	case segment.Full, segment.Dead:
+		p.code = protocol.KafkaStorageError
+		c.stats.FailedProduce++
+		return 0
+	}
+	v, code := c.oneBatch(part, p.records, s.task.version)
+	if code != protocol.None {
+		p.code = code
+		c.stats.FailedProduce++
+		return 0
+	}
+	if part.needsCooking(v) {
+		c.cook(part, s, p, v)
+		return 0
+	}
+	return c.stage(part, p, v)
+}
+
+// oneBatch checks the bytes of one partition of a request: exactly one valid batch.
+func (c *Core) oneBatch(part *partition, records []byte, version int16) (batch.View, protocol.Code) {
+	cfg := part.topic.cfg
+	l := &c.scratch.limits
+	l.MaxBytes, l.Version, l.Now = int(cfg.MaxMessageBytes), version, c.now.Wall
+	l.BeforeMax, l.AfterMax = cfg.TimestampBeforeMs, cfg.TimestampAfterMs
+	l.LogAppendTime = cfg.LogAppendTime
+	v, code := batch.One(records, l)
+	if code != protocol.None {
+		return nil, code
+	}
+	return v, batch.Validate(v, l)
+}
+
+// stage gives a valid batch its offset and hands it to storage.
+func (c *Core) stage(part *partition, p *producePart, v batch.View) segment.Seq {
+	marks := part.log.Marks()
+	p.logStart = marks.Start
+	if pid := v.ProducerID(); pid >= 0 {
+		d := part.log.Producers().Check(pid, v.ProducerEpoch(), v.BaseSequence(), v.Count(), c.now.Wall)
+		switch d.Code {
+		case producer.Accept:
+		case producer.Duplicate:
+			p.base = d.BaseOffset
+			if part.topic.cfg.LogAppendTime {
+				p.millis = d.Timestamp
+			}
+			if d.LastOffset >= marks.High {
+				return c.produces.last
+			}
+			return 0
+		default:
+			p.code = verdictCode(d.Code)
+			c.stats.FailedProduce++
+			return 0
+		}
+	}
+	if part.topic.cfg.LogAppendTime {
+		v.StampLogAppendTime(c.now.Wall)
+		p.millis = c.now.Wall
+	}
+	base, seq := c.shard.Append(part.log, v, part.epoch, c.now.Wall)
+	p.base = base
+	c.produces.last = seq
+	n := uint64(v.Count())
+	part.messagesIn += n
+	part.bytesIn += uint64(len(v))
+	c.stats.MessagesIn += n
+	c.stats.BytesIn += uint64(len(v))
+	return seq
+}
+
+func verdictCode(v producer.Code) protocol.Code {
+	switch v {
+	case producer.StaleEpoch:
+		return protocol.InvalidProducerEpoch
+	case producer.OutOfOrder:
+		return protocol.OutOfOrderSequenceNumber
+	}
+	return protocol.DuplicateSequenceNumber
+}
+
+// shareSettled counts a durable append; the last one sends the share home.
+func (c *Core) shareSettled(s *produceShare) {
+	s.open--
+	if s.open > 0 {
+		return
+	}
+	if s.home == c.id {
+		c.produced(s)
+		return
+	}
+	c.post(s.home, letter{kind: letterProduced, prod: s})
+}
+
+// produced counts the shares that are done; the last one answers.
+func (c *Core) produced(s *produceShare) {
+	t := s.task
+	t.pending--
+	if t.pending == 0 {
+		c.finishProduce(t)
+	}
+}
+
+// finishProduce encodes the answer.
+func (c *Core) finishProduce(t *produceTask) {
+	if t.rx != nil {
+		c.pool.Release(t.rx)
+		t.rx = nil
+	}
+	defer c.produces.put(t)
+	cn, a := c.pendingAnswer(t.to)
+	if cn == nil {
+		return
+	}
+	for i := range t.parts {
+		a.failed = a.failed || t.parts[i].code != protocol.None
+	}
+	if t.acks == 0 {
+		if a.failed {
+			c.hangUp(cn) // the only way to tell; Kafka does the same
+			return
+		}
+		c.silent(cn, a)
+		return
+	}
+	b := c.pool.Get(hot.ProduceAnswerMax + len(t.topics)*hot.ProduceTopicMax +
+		len(t.parts)*hot.ProducePartitionMax + len(t.names))
+	if b == nil {
+		c.hangUp(cn)
+		return
+	}
+	a.buf = b
+	a.mem = c.encodeProduce(t, b.Mem[:0])
+	a.size = len(a.mem)
+	c.answerReady(cn, a, answerReady)
+}
+
+func (c *Core) encodeProduce(t *produceTask, dst []byte) []byte {
+	w := &c.scratch.produceAnswer
+	w.Begin(dst, t.version, t.correlation, len(t.topics))
+	at := 0
+	for i := range t.topics {
+		top := &t.topics[i]
+		w.Topic(t.names[top.name[0]:top.name[1]], top.id, top.parts)
+		for range top.parts {
+			p := &t.parts[at]
+			at++
+			w.Partition(&hot.ProduceResult{
+				Index: p.tp.Partition, Code: p.code, BaseOffset: p.base,
+				AppendMillis: p.millis, LogStart: p.logStart,
+			})
+		}
+	}
+	return w.End(0, nil)
+}

@@ -1,0 +1,305 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"millrace/internal/arena"
+	"millrace/netio"
+	"millrace/raftmeta"
+	"millrace/segment"
+)
+
+// Broker is a running broker: its cores, its storage and its place in the quorum.
+type Broker struct {
+	cfg     Config
+	cores   []*Core
+	drivers []*driver
+	rings   []netio.Ring
+	shards  []*segment.Shard
+	pools   []*arena.Pool
+	quorum  raftmeta.Quorum
+	bound   []Listener
+	fds     []int32
+	io      string
+	started time.Time
+	jobs    *jobPool
+	unlock  func() error
+
+	fatal   chan error
+	once    sync.Once
+	latched atomic.Pointer[error]
+	ready   chan struct{}
+}
+
+// OpenQuorum starts the metadata quorum of a data directory. onImage is called in order
+// after every change; onFatal once, when the quorum can no longer write.
+type OpenQuorum func(dir string, onImage func(*raftmeta.Image), onFatal func(error)) (raftmeta.Quorum, error)
+
+// Start opens the data directory, joins the quorum and serves. It returns when clients
+// are served.
+func Start(cfg Config, open OpenQuorum) (*Broker, error) {
+	b := &Broker{
+		cfg: cfg, started: time.Now(), fatal: make(chan error, 1), jobs: newJobPool(16),
+		ready: make(chan struct{}),
+	}
+	if b.cfg.Seed == 0 {
+		b.cfg.Seed = rand.Uint64()
+	}
+	steps := []func() error{
+		b.openDir, func() error { return b.openQuorum(open) }, b.openStorage, b.openRings, b.listen,
+		b.register, b.launch,
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return nil, errors.Join(err, b.release())
+		}
+	}
+	close(b.ready)
+	return b, nil
+}
+
+func (b *Broker) openDir() error {
+	if err := b.cfg.FS.MkdirAll(b.cfg.DataDir); err != nil {
+		return fmt.Errorf("engine: data directory: %w", err)
+	}
+	unlock, err := b.cfg.FS.Lock(filepath.Join(b.cfg.DataDir, "lock"))
+	if err != nil {
+		return fmt.Errorf("engine: data directory %s: %w", b.cfg.DataDir, err)
+	}
+	b.unlock = unlock
+	return nil
+}
+
+// fail reports the first failure that ends the broker.
+func (b *Broker) fail(err error) {
+	b.once.Do(func() {
+		b.latched.Store(&err)
+		b.fatal <- err
+	})
+}
+
+// Err carries the failure that latched: the process must leave.
+func (b *Broker) Err() <-chan error { return b.fatal }
+
+func (b *Broker) openQuorum(open OpenQuorum) error {
+	q, err := open(filepath.Join(b.cfg.DataDir, "raft"), b.publish, b.fail)
+	if err != nil {
+		return fmt.Errorf("engine: metadata quorum: %w", err)
+	}
+	b.quorum = q
+	return nil
+}
+
+// publish hands a new image to every core.
+func (b *Broker) publish(img *raftmeta.Image) {
+	for _, c := range b.cores {
+		c.inbox.Post(func(c *Core) { c.install(img) })
+	}
+}
+
+func (b *Broker) openStorage() error {
+	n := b.cfg.Cores
+	for range n {
+		b.pools = append(b.pools, arena.New(b.cfg.MemoryBytes/int64(n)))
+	}
+	directory, err := b.identity()
+	if err != nil {
+		return err
+	}
+	shards, rep, err := segment.Open(segment.Options{
+		FS: b.cfg.FS, Dir: b.cfg.DataDir, Directory: directory, Pools: b.pools,
+		Durability:  b.cfg.Durability,
+		JournalFile: b.cfg.JournalFile, JournalMax: b.cfg.JournalMaxBytes / int64(n),
+		CacheBytes: b.cfg.CacheBytes / int64(n), Log: b.cfg.Log, Now: b.cfg.Clock.Now,
+	}, n, b.known())
+	if err != nil {
+		return err
+	}
+	b.shards = shards
+	b.report(rep)
+	return nil
+}
+
+func (b *Broker) report(rep segment.Report) {
+	log := b.cfg.Log
+	log.Info("storage open", "clean", rep.Clean, "logs", rep.Logs, "replayed", rep.Replayed,
+		"dropped", rep.Dropped, "direct", rep.Direct)
+	if !rep.Direct {
+		log.Warn("the file system has no O_DIRECT: writes go through the page cache",
+			"dir", b.cfg.DataDir)
+	}
+	for _, d := range rep.Quarantined {
+		log.Warn("not in the metadata: moved to quarantine", "dir", d)
+	}
+	for _, n := range rep.Notes {
+		log.Warn("storage: " + n)
+	}
+}
+
+// known is what the image says should be on disk.
+func (b *Broker) known() segment.Known {
+	img := b.quorum.Image()
+	k := segment.Known{Deleted: deletedTopics(img)}
+	for _, t := range img.Topics() {
+		k.Topics = append(k.Topics, segment.KnownTopic{
+			ID: t.ID, Name: t.Name, Partitions: int32(len(t.Partitions)),
+			Config: logConfig(resolveTopic(&b.cfg, img, t)),
+		})
+	}
+	return k
+}
+
+func (b *Broker) openRings() error {
+	uring, why := false, "asked for"
+	if b.cfg.IO != "epoll" {
+		uring, why = netio.Probe()
+	}
+	if !uring && b.cfg.IO == "uring" {
+		return fmt.Errorf("engine: io_uring cannot be used: %s", why)
+	}
+	b.io = "epoll"
+	mk := netio.NewEpoll
+	if uring {
+		b.io, mk = "uring", netio.NewUring
+	} else if b.cfg.IO == "auto" {
+		b.cfg.Log.Warn("io_uring is not to be had here; using epoll", "why", why)
+	}
+	for range b.cfg.Cores {
+		r, err := mk(netio.Options{Peers: func(i int32) netio.Ring { return b.rings[i] }})
+		if err != nil {
+			return fmt.Errorf("engine: %s ring: %w", b.io, err)
+		}
+		b.rings = append(b.rings, r)
+	}
+	return nil
+}
+
+func (b *Broker) listen() error {
+	for _, l := range b.cfg.Listeners {
+		fd, bound, err := netio.Listen(l.Bind, 1024)
+		if err != nil {
+			return fmt.Errorf("engine: listener %s: %w", l.Name, err)
+		}
+		b.fds = append(b.fds, fd)
+		l.Bind = bound
+		_, port, _ := net.SplitHostPort(bound)
+		if n, _ := strconv.Atoi(port); l.Port == 0 {
+			l.Port = int32(n)
+		}
+		b.bound = append(b.bound, l)
+	}
+	return nil
+}
+
+// launch builds the cores and starts their threads.
+func (b *Broker) launch() error {
+	n := b.cfg.Cores
+	for i := range n {
+		c := newCore(parts{
+			id: i, cfg: &b.cfg, pool: b.pools[i], shard: b.shards[i], quorum: b.quorum,
+			bound: b.bound, addrs: socketAddrs,
+		})
+		c.onFatal = b.fail
+		c.inbox.wake = b.rings[i].Wake
+		b.cores = append(b.cores, c)
+	}
+	link(b.cores)
+	img := b.quorum.Image()
+	for i, c := range b.cores {
+		c.inbox.Post(func(c *Core) { c.install(img) })
+		if i == 0 {
+			fds := b.fds
+			c.inbox.Post(func(c *Core) { c.limits.listen(c, fds) })
+		}
+		cpu := -1
+		if runtime.NumCPU() > 2 && n > 1 {
+			cpu = i % runtime.NumCPU()
+		}
+		d := &driver{core: c, ring: b.rings[i], jobs: b.jobs, cpu: cpu, done: make(chan struct{})}
+		b.drivers = append(b.drivers, d)
+	}
+	for _, d := range b.drivers {
+		go d.run(b.cfg.Clock)
+	}
+	return nil
+}
+
+// Stop ends the broker cleanly: no new connections, requests in flight finish,
+// everything is flushed.
+func (b *Broker) Stop(ctx context.Context) error {
+	for _, c := range b.cores {
+		c.inbox.Post(func(c *Core) { c.stop() })
+	}
+	for _, d := range b.drivers {
+		select {
+		case <-d.done:
+		case <-ctx.Done():
+			return fmt.Errorf("engine: stop: %w", ctx.Err())
+		}
+	}
+	b.jobs.quiet.Wait()
+	return b.release()
+}
+
+// release closes what is open, in the reverse order of opening. The cores have ended
+// or were never started.
+func (b *Broker) release() error {
+	var errs []error
+	if b.quorum != nil {
+		errs = append(errs, b.quorum.Close())
+	}
+	if b.shards != nil {
+		errs = append(errs, segment.Close(b.shards))
+	}
+	for _, r := range b.rings {
+		errs = append(errs, r.Close())
+	}
+	if len(b.cores) == 0 {
+		for _, fd := range b.fds {
+			_ = unix.Close(int(fd))
+		}
+	}
+	if b.unlock != nil {
+		errs = append(errs, b.unlock())
+	}
+	return errors.Join(errs...)
+}
+
+// Listeners are the addresses that were bound, in the order of the configuration.
+func (b *Broker) Listeners() []Listener { return b.bound }
+
+// IO is the engine in use: "uring" or "epoll".
+func (b *Broker) IO() string { return b.io }
+
+// socketAddrs are both ends of a connected socket without ports, "" when unknown.
+func socketAddrs(fd int32) (local, remote string) {
+	if sa, err := unix.Getsockname(int(fd)); err == nil {
+		local = hostOf(sa)
+	}
+	if sa, err := unix.Getpeername(int(fd)); err == nil {
+		remote = hostOf(sa)
+	}
+	return local, remote
+}
+
+func hostOf(sa unix.Sockaddr) string {
+	switch a := sa.(type) {
+	case *unix.SockaddrInet4:
+		return net.IP(a.Addr[:]).String()
+	case *unix.SockaddrInet6:
+		return net.IP(a.Addr[:]).String()
+	}
+	return ""
+}

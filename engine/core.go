@@ -1,0 +1,342 @@
+package engine
+
+import (
+	"millrace/internal/admin/status"
+	"millrace/internal/arena"
+	"millrace/internal/clock"
+	"millrace/netio"
+	"millrace/protocol"
+	"millrace/raftmeta"
+	"millrace/segment"
+)
+
+// Input is everything that happened to a core since its last turn.
+type Input struct {
+	Now    clock.Now
+	Done   []netio.Completion
+	Events []Event
+	mail   []uint32 // how far each peer's ring was filled before Events were drained (I5)
+}
+
+// Output is everything that a core wants done.
+type Output struct {
+	Ops  []netio.Op
+	Jobs []Job
+	Next clock.Instant // when to come back without other cause
+}
+
+// Job is blocking or long work for a helper; Then runs on the core with its result.
+type Job struct {
+	Run  func() any
+	Then func(c *Core, v any)
+}
+
+// Kinds of tags.
+const (
+	tagNone uint8 = iota
+	tagAccept
+	tagRecv
+	tagSend
+	tagConn // close, shutdown, cancel: nobody waits for it
+	tagShard
+)
+
+// Core owns some of the connections, partitions and groups. Only its own thread
+// touches it.
+type Core struct {
+	id    int
+	cfg   *Config
+	now   clock.Now
+	pool  *arena.Pool
+	shard *segment.Shard
+	meta  raftmeta.Quorum
+	bound []Listener
+
+	inbox inbox
+	boxes []*mailbox // to each core, by index; nil for itself
+	from  []*mailbox // from each core
+	wakes []bool     // peers to wake at the end of the turn
+	peers []*Core
+
+	conns      connTable
+	topics     topicTable
+	timers     timers
+	acks       ackQueue
+	produces   produceBook
+	fetches    fetchBook
+	groups     groupBook
+	ready      []*conn // may dispatch again
+	dirty      []*conn // have answers to send
+	starved    []*conn // want to read, but memory is short
+	stopping   bool
+	draining   bool
+	drainUntil clock.Instant
+	kept       []netio.Completion // reaped while submitting
+
+	ops     []netio.Op
+	jobs    []Job
+	effects segment.Effects
+	stats   status.Core
+	scratch scratch
+	limits  admission
+	apis    *[protocol.KeyCount]api
+	faults  *faultLog
+	failed  error
+	onFatal func(error)
+	addrs   func(fd int32) (local, remote string)
+}
+
+// newCore builds a core; link must follow before the first Step.
+func newCore(p parts) *Core {
+	c := &Core{
+		id: p.id, cfg: p.cfg, pool: p.pool, shard: p.shard, meta: p.quorum,
+		bound: p.bound, addrs: p.addrs, apis: &apis, faults: newFaultLog(p.cfg.Log),
+	}
+	c.stats.Index = p.id
+	c.stats.APIs = make([]status.API, protocol.KeyCount)
+	c.conns.init(c)
+	c.topics.init()
+	c.timers.init()
+	c.produces.init()
+	c.fetches.init(c)
+	c.limits.init(p.cfg)
+	c.groups.init(c)
+	return c
+}
+
+// link joins the cores of one broker.
+func link(cores []*Core) {
+	n := len(cores)
+	for _, c := range cores {
+		c.peers = cores
+		c.boxes = make([]*mailbox, n)
+		c.from = make([]*mailbox, n)
+		c.wakes = make([]bool, n)
+	}
+	for i, a := range cores {
+		for j, b := range cores {
+			if i != j {
+				m := new(mailbox)
+				a.boxes[j], b.from[i] = m, m
+			}
+		}
+	}
+}
+
+// Gather fills what came by memory: first the marks of the mail, then the events, so
+// that mail which was sent after an event is never handled before it (I5).
+func (c *Core) Gather(in *Input) {
+	in.mail = in.mail[:0]
+	for _, m := range c.from {
+		if m == nil {
+			in.mail = append(in.mail, 0)
+			continue
+		}
+		in.mail = append(in.mail, m.tail.Load())
+	}
+	in.Events = c.inbox.drain(in.Events[:0])
+}
+
+// Step runs one turn.
+func (c *Core) Step(in *Input, out *Output) {
+	c.now = in.Now
+	c.ops, c.jobs = out.Ops[:0], out.Jobs[:0]
+	for i, e := range in.Events {
+		e(c)
+		in.Events[i] = nil
+	}
+	c.readMail(in.mail)
+	c.completeAll(in.Done)
+	c.timers.expire(c)
+	c.settle()
+	c.feed()
+	c.storage()
+	c.flush()
+	more := c.sendMail()
+	c.stats.Turns++
+	c.stats.Ops += uint64(len(c.ops))
+	out.Ops, out.Jobs, out.Next = c.ops, c.jobs, c.nextTurn(more)
+}
+
+func (c *Core) nextTurn(more bool) clock.Instant {
+	if more || len(c.ready) > 0 || len(c.kept) > 0 {
+		return c.now.Mono
+	}
+	next := min(c.timers.next(), c.shard.Next())
+	if len(c.starved) > 0 || c.produces.held() {
+		next = min(next, c.now.Mono+starvedPause)
+	}
+	return next
+}
+
+// starvedPause is how long a core waits before it looks for free memory again, when no
+// completion brings it back earlier.
+const starvedPause = clock.Instant(2_000_000)
+
+func (c *Core) completeAll(done []netio.Completion) {
+	for i := range c.kept {
+		c.complete(&c.kept[i])
+	}
+	c.kept = c.kept[:0]
+	for i := range done {
+		c.complete(&done[i])
+	}
+}
+
+func (c *Core) complete(d *netio.Completion) {
+	switch d.Tag.Kind() {
+	case tagRecv:
+		c.received(d)
+	case tagSend:
+		c.sent(d)
+	case tagShard:
+		c.shard.IODone(d.Tag.Slot(), d.Res)
+	case tagAccept:
+		c.accepted(d)
+	}
+}
+
+// settle answers what has become durable or readable.
+func (c *Core) settle() {
+	c.acks.settle(c)
+	for _, l := range c.shard.Advanced() {
+		c.advanced(l)
+	}
+	for _, r := range c.shard.Results() {
+		c.fetches.result(c, r)
+	}
+}
+
+// feed lets connections go on that were held up: by a barrier that has been answered,
+// by memory, or by storage.
+func (c *Core) feed() {
+	c.produces.retry(c)
+	if len(c.starved) > 0 {
+		waiting := c.starved
+		c.starved = c.conns.spare[:0]
+		for i, cn := range waiting {
+			waiting[i] = nil
+			cn.starved = false
+			if cn.open() {
+				c.dispatch(cn)
+			}
+		}
+		c.conns.spare = waiting[:0]
+	}
+	for len(c.ready) > 0 {
+		cn := c.ready[len(c.ready)-1]
+		c.ready[len(c.ready)-1] = nil
+		c.ready = c.ready[:len(c.ready)-1]
+		cn.ready = false
+		if cn.open() {
+			c.dispatch(cn)
+		}
+	}
+}
+
+// storage ends the turn for the shard: one group commit and whatever else it wants.
+func (c *Core) storage() {
+	c.effects.IO, c.effects.Jobs = c.effects.IO[:0], c.effects.Jobs[:0]
+	c.shard.Turn(c.now, &c.effects)
+	for i := range c.effects.IO {
+		c.ops = append(c.ops, shardOp(&c.effects.IO[i]))
+	}
+	for _, j := range c.effects.Jobs {
+		id := j.ID
+		c.jobs = append(c.jobs, Job{Run: j.Run, Then: func(c *Core, v any) { c.shard.JobDone(id, v) }})
+	}
+	if err := c.shard.Err(); err != nil && c.failed == nil {
+		c.failed = err
+		c.onFatal(err)
+	}
+}
+
+func shardOp(io *segment.IO) netio.Op {
+	op := netio.Op{Fd: io.Fd, Off: io.Off, Mem: io.Mem, Tag: netio.MakeTag(tagShard, 0, io.ID)}
+	switch io.Kind {
+	case segment.IORead:
+		op.Kind = netio.OpRead
+	case segment.IOWrite:
+		op.Kind = netio.OpWrite
+		if io.Dsync {
+			op.Flags = netio.Dsync
+		}
+	case segment.IOSync:
+		op.Kind = netio.OpSync
+	}
+	return op
+}
+
+// work runs a pure function on a helper.
+func (c *Core) work(run func() any, then func(c *Core, v any)) {
+	c.jobs = append(c.jobs, Job{Run: run, Then: then})
+}
+
+// call runs fn on the core that owns something; there is no answer but the letter
+// that fn sends itself.
+func (c *Core) call(core int, fn func(c *Core)) {
+	if core == c.id {
+		fn(c)
+		return
+	}
+	c.post(core, letter{kind: letterCall, call: fn})
+}
+
+// post puts a letter into another core's mail.
+func (c *Core) post(core int, l letter) {
+	c.boxes[core].put(l)
+	c.wakes[core] = true
+}
+
+func (c *Core) readMail(marks []uint32) {
+	for i, m := range c.from {
+		if m == nil {
+			continue
+		}
+		for m.head.Load() != marks[i] {
+			c.open(m.take(), i)
+		}
+	}
+}
+
+func (c *Core) open(l letter, from int) {
+	switch l.kind {
+	case letterCall:
+		l.call(c)
+	case letterConn:
+		c.adopt(l.fd, l.lsn)
+	case letterProduce:
+		c.admitShare(l.prod)
+	case letterProduced:
+		c.produced(l.prod)
+	case letterFetch:
+		c.fetches.serve(c, l.share)
+	case letterFetched:
+		c.fetches.gathered(c, l.share)
+	case letterFetchDone:
+		c.fetches.release(c, l.share, from)
+	case letterFetchFree:
+		c.fetches.freed(l.share)
+	case letterFetchNotify:
+		c.fetches.notified(c, l.share)
+	}
+}
+
+// sendMail wakes the cores that got letters; true when some letters still wait.
+func (c *Core) sendMail() bool {
+	more := false
+	for i, m := range c.boxes {
+		if m == nil {
+			continue
+		}
+		if len(m.wait) > 0 && !m.retry() {
+			more = true
+			c.wakes[i] = true
+		}
+		if c.wakes[i] {
+			c.wakes[i] = false
+			c.ops = append(c.ops, netio.Op{Kind: netio.OpWake, Peer: int32(i)})
+		}
+	}
+	return more
+}

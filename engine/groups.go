@@ -1,0 +1,293 @@
+package engine
+
+import (
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"millrace/engine/group"
+	"millrace/internal/clock"
+	"millrace/protocol"
+	"millrace/protocol/batch"
+	"millrace/raftmeta"
+	"millrace/segment"
+)
+
+// offsetsTopic holds what groups committed, in Kafka's own schemas.
+const offsetsTopic = "__consumer_offsets"
+
+// groupBook is the group coordinator of one core: it owns the groups whose partition of
+// __consumer_offsets is here.
+type groupBook struct {
+	coord   *group.Coordinator
+	parts   int32 // of __consumer_offsets; 0: it does not exist yet
+	fx      group.Effects
+	waiting map[group.Token]func(kmsg.Response)
+	next    group.Token
+	loaded  map[int32]bool // partitions that are loading or loaded
+	builder batch.Builder
+	at      clock.Instant // when the timer is armed for
+	asked   bool          // the topic is being created
+	askers  []func(c *Core)
+}
+
+func (g *groupBook) init(c *Core) {
+	g.waiting = make(map[group.Token]func(kmsg.Response))
+	g.loaded = make(map[int32]bool)
+	g.at = clock.Never
+	g.coord = g.newCoordinator(c, c.cfg.OffsetsPartitions)
+}
+
+func (g *groupBook) newCoordinator(c *Core, parts int32) *group.Coordinator {
+	gc := &c.cfg.Groups
+	return group.New(group.Options{
+		Partitions:        int(parts),
+		MinSessionTimeout: time.Duration(gc.MinSessionTimeoutMs) * time.Millisecond,
+		MaxSessionTimeout: time.Duration(gc.MaxSessionTimeoutMs) * time.Millisecond,
+		InitialDelay:      time.Duration(gc.InitialRebalanceDelayMs) * time.Millisecond,
+		MaxSize:           int(gc.MaxSize),
+		OffsetMetadataMax: int(gc.OffsetMetadataMaxBytes),
+		OffsetsRetention:  time.Duration(gc.OffsetsRetentionMinutes) * time.Minute,
+		RetentionCheck:    time.Duration(gc.OffsetsRetentionCheckMs) * time.Millisecond,
+		BatchMax:          1 << 20,
+		Seed:              c.cfg.Seed + uint64(c.id),
+		Topics:            imageTopics{c},
+		Log:               c.cfg.Log,
+	})
+}
+
+// imageTopics resolves topics for the coordinator from the core's image.
+type imageTopics struct{ c *Core }
+
+// ByID is part of group.Topics.
+func (t imageTopics) ByID(id protocol.TopicID) (string, int32, bool) {
+	top := t.c.topics.image.TopicByID(id)
+	if top == nil {
+		return "", 0, false
+	}
+	return top.Name, int32(len(top.Partitions)), true
+}
+
+// ByName is part of group.Topics.
+func (t imageTopics) ByName(name string) (protocol.TopicID, int32, bool) {
+	top := t.c.topics.image.Topic(name)
+	if top == nil {
+		return protocol.TopicID{}, 0, false
+	}
+	return top.ID, int32(len(top.Partitions)), true
+}
+
+// install starts to load partitions of __consumer_offsets that are new on this core.
+func (g *groupBook) install(c *Core) {
+	top := c.topics.byName[offsetsTopic]
+	if top == nil {
+		g.parts = 0
+		return
+	}
+	if n := int32(len(top.parts)); g.parts == 0 && len(g.loaded) == 0 && n != c.cfg.OffsetsPartitions {
+		g.coord = g.newCoordinator(c, n) // the topic was made with another count
+	}
+	if g.parts == 0 {
+		g.parts = int32(len(top.parts))
+	}
+	for i := range g.parts {
+		if p := top.parts[i].part; p != nil && !g.loaded[i] {
+			g.loaded[i] = true
+			g.coord.Loading(i)
+			g.load(c, i, p, p.log.Marks().Start)
+		}
+	}
+}
+
+// loadPiece is how much of a partition is replayed in one turn.
+const loadPiece = 1 << 20
+
+// load replays a partition from offset on, a piece a turn.
+func (g *groupBook) load(c *Core, index int32, p *partition, offset int64) {
+	m := p.log.Marks()
+	if offset >= m.High || p.gone {
+		g.coord.LoadDone(c.now, index, &g.fx)
+		g.run(c)
+		return
+	}
+	exts, where := p.log.Locate(offset, m.High, loadPiece, true, nil)
+	switch where {
+	case segment.InMemory:
+		var bytes []byte
+		for _, e := range exts {
+			bytes = append(bytes, e.Mem...)
+			c.pool.Release(e.Buf)
+		}
+		c.inbox.Post(func(c *Core) { g.replay(c, index, p, bytes) })
+	case segment.Cold:
+		c.fetches.finds[c.shard.Read(p.log, offset, m.High, loadPiece)] =
+			func(c *Core, r segment.Result) { g.loadCold(c, index, p, offset, r) }
+	case segment.Below:
+		g.load(c, index, p, m.Start)
+	default:
+		g.load(c, index, p, m.High)
+	}
+}
+
+func (g *groupBook) loadCold(c *Core, index int32, p *partition, offset int64, r segment.Result) {
+	if r.Buf == nil {
+		c.cfg.Log.Error("committed offsets cannot be read", "partition", index, "offset", offset,
+			"code", r.Code.String())
+		c.timers.after(c.now.Mono+1_000_000_000, func(c *Core) { g.load(c, index, p, offset) })
+		return
+	}
+	bytes := append([]byte(nil), r.Mem...)
+	c.pool.Release(r.Buf)
+	g.replay(c, index, p, bytes)
+}
+
+// replay feeds whole batches to the coordinator and goes on behind them.
+func (g *groupBook) replay(c *Core, index int32, p *partition, bytes []byte) {
+	next := p.log.Marks().High
+	for len(bytes) > 0 {
+		v, rest, err := batch.Next(bytes)
+		if err != nil {
+			break
+		}
+		bytes, next = rest, v.NextOffset()
+		plain, err := v.Inflate(nil, inflateMax)
+		if err != nil {
+			continue
+		}
+		for it := v.Records(plain); it.Next(); {
+			g.coord.Load(index, it.Record.Key, it.Record.Value)
+		}
+	}
+	g.load(c, index, p, next)
+}
+
+// topicDeleted removes committed offsets of a deleted topic.
+func (g *groupBook) topicDeleted(c *Core, top *topic) {
+	if top.meta.Name == offsetsTopic {
+		for i := range g.loaded {
+			g.coord.Unload(c.now, i, &g.fx)
+		}
+		clear(g.loaded)
+		g.parts = 0
+		g.run(c)
+		return
+	}
+	g.coord.TopicsDeleted(c.now, []string{top.meta.Name}, &g.fx)
+	g.run(c)
+}
+
+// token names a reply that the coordinator owes.
+func (g *groupBook) token(reply func(kmsg.Response)) group.Token {
+	g.next++
+	g.waiting[g.next] = reply
+	return g.next
+}
+
+// run carries out what the coordinator wants: batches to append, replies to send.
+func (g *groupBook) run(c *Core) {
+	for len(g.fx.Appends) > 0 || len(g.fx.Replies) > 0 {
+		appends, replies := slices.Clone(g.fx.Appends), slices.Clone(g.fx.Replies)
+		g.fx.Reset()
+		for i := range appends {
+			g.append(c, &appends[i])
+		}
+		for _, r := range replies {
+			if reply := g.waiting[r.Token]; reply != nil {
+				delete(g.waiting, r.Token)
+				reply(r.Response)
+			}
+		}
+	}
+	g.arm(c)
+}
+
+func (g *groupBook) append(c *Core, a *group.Append) {
+	part := g.partition(c, a.Partition)
+	if part == nil {
+		g.coord.Appended(c.now, a.Ticket, protocol.NotCoordinator, &g.fx)
+		return
+	}
+	g.builder.Reset(batch.Options{})
+	for _, r := range a.Records {
+		g.builder.Add(c.now.Wall, r.Key, r.Value, nil)
+	}
+	v, err := g.builder.Finish()
+	if err != nil || len(v) > int(part.topic.cfg.MaxMessageBytes) {
+		g.coord.Appended(c.now, a.Ticket, protocol.MessageTooLarge, &g.fx)
+		return
+	}
+	switch c.shard.AdmitInternal(len(v)) {
+	case segment.Admitted:
+	case segment.Wait:
+		g.coord.Appended(c.now, a.Ticket, protocol.CoordinatorNotAvailable, &g.fx)
+		return
+	default:
+		g.coord.Appended(c.now, a.Ticket, protocol.KafkaStorageError, &g.fx)
+		return
+	}
+	_, seq := c.shard.Append(part.log, v, part.epoch, c.now.Wall)
+	c.produces.last = seq
+	ticket := a.Ticket
+	c.acks.push(ack{seq: max(seq, c.acks.newest()), fn: func(c *Core) {
+		g.coord.Appended(c.now, ticket, protocol.None, &g.fx)
+		g.run(c)
+	}})
+}
+
+func (g *groupBook) partition(c *Core, index int32) *partition {
+	top := c.topics.byName[offsetsTopic]
+	if top == nil || int(index) >= len(top.parts) {
+		return nil
+	}
+	return top.parts[index].part
+}
+
+// arm sets the timer for the coordinator's next deadline.
+func (g *groupBook) arm(c *Core) {
+	next := g.coord.Next()
+	if next >= g.at {
+		return
+	}
+	g.at = next
+	c.timers.after(next, func(c *Core) {
+		if g.at != next {
+			return // armed anew for an earlier time
+		}
+		g.at = clock.Never
+		g.coord.Expire(c.now, &g.fx)
+		g.run(c)
+	})
+}
+
+// coreOf is the core that coordinates a group; ok is false while __consumer_offsets
+// does not exist.
+func (g *groupBook) coreOf(c *Core, name string) (core int, ok bool) {
+	top := c.topics.byName[offsetsTopic]
+	if top == nil {
+		return 0, false
+	}
+	return top.parts[group.PartitionFor(name, len(top.parts))].core, true
+}
+
+// ensureOffsets creates __consumer_offsets if it is absent, and then calls then.
+func (g *groupBook) ensureOffsets(c *Core, then func(c *Core)) {
+	if c.topics.byName[offsetsTopic] != nil {
+		then(c)
+		return
+	}
+	g.askers = append(g.askers, then)
+	if g.asked {
+		return
+	}
+	g.asked = true
+	topic := newTopic(c, offsetsTopic, c.cfg.OffsetsPartitions, offsetsConfigs(c.cfg))
+	c.propose(raftmeta.CreateTopics{Topics: []raftmeta.NewTopic{topic}}, func(raftOutcome, error) {
+		g.asked = false
+		askers := g.askers
+		g.askers = nil
+		for _, then := range askers {
+			then(c)
+		}
+	})
+}

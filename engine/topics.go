@@ -1,0 +1,195 @@
+package engine
+
+import (
+	"millrace/protocol"
+	"millrace/raftmeta"
+	"millrace/raftmeta/configdef"
+	"millrace/segment"
+)
+
+// topic is what a core knows of one topic. Every core has its own.
+type topic struct {
+	meta  *raftmeta.Topic
+	cfg   *configdef.TopicConfig
+	parts []place
+}
+
+// place says where a partition lives.
+type place struct {
+	core int
+	part *partition // nil on other cores
+}
+
+// partition is one partition on the core that owns it.
+type partition struct {
+	tp       protocol.TopicPartition
+	topic    *topic
+	log      *segment.Log
+	epoch    int32
+	watchers []watcher // parked fetches
+	cooking  []cooked  // batches on helpers, in order
+	cooks    uint32    // batches that went in
+	cooked   uint32    // and came out
+	gone     bool      // the topic was deleted
+
+	messagesIn, bytesIn, bytesOut uint64
+}
+
+// topicTable is the topics as one core sees them: the image, joined with storage.
+type topicTable struct {
+	image  *raftmeta.Image
+	byName map[string]*topic
+	byID   map[protocol.TopicID]*topic
+	parts  []*partition // by Log.User
+	free   []uint32
+}
+
+func (t *topicTable) init() {
+	t.image = raftmeta.Empty()
+	t.byName = make(map[string]*topic)
+	t.byID = make(map[protocol.TopicID]*topic)
+}
+
+// find returns a partition of this core, or nil.
+func (t *topicTable) find(tp protocol.TopicPartition) *partition {
+	top := t.byID[tp.Topic]
+	if top == nil || tp.Partition < 0 || int(tp.Partition) >= len(top.parts) {
+		return nil
+	}
+	return top.parts[tp.Partition].part
+}
+
+// resolve finds a topic by name, or by id when the name is empty; no allocation.
+func (t *topicTable) resolve(name []byte, id protocol.TopicID) *topic {
+	if len(name) > 0 {
+		return t.byName[string(name)]
+	}
+	return t.byID[id]
+}
+
+// install makes img the image of this core: new topics and partitions get their logs,
+// deleted ones lose them.
+func (c *Core) install(img *raftmeta.Image) {
+	t := &c.topics
+	if img.Index() <= t.image.Index() && t.image.Index() > 0 {
+		return
+	}
+	old := t.image
+	t.image = img
+	for _, meta := range img.Topics() {
+		top := t.byID[meta.ID]
+		if top != nil && top.meta == meta && sameDefaults(old, img) {
+			continue
+		}
+		c.update(top, meta)
+	}
+	if len(t.byID) > img.TopicCount() {
+		c.dropMissing(img)
+	}
+	c.groups.install(c)
+}
+
+// sameDefaults says whether the broker-wide configs, which topics inherit, are those of
+// before.
+func sameDefaults(a, b *raftmeta.Image) bool {
+	x, y := a.ConfigResources(raftmeta.ResourceBroker), b.ConfigResources(raftmeta.ResourceBroker)
+	if len(x) != len(y) {
+		return false
+	}
+	for i := range x {
+		if x[i] != y[i] || a.Configs(x[i]) != b.Configs(y[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+func (c *Core) update(top *topic, meta *raftmeta.Topic) {
+	t := &c.topics
+	if top == nil {
+		top = &topic{}
+		t.byID[meta.ID] = top
+	}
+	if prev := t.byName[meta.Name]; prev != nil && prev != top {
+		c.drop(prev) // deleted and created again between two images
+	}
+	t.byName[meta.Name] = top
+	top.meta = meta
+	top.cfg = c.topicConfig(meta)
+	lc := logConfig(top.cfg)
+	for i := len(top.parts); i < len(meta.Partitions); i++ {
+		tp := protocol.TopicPartition{Topic: meta.ID, Partition: int32(i)}
+		pl := place{core: segment.CoreOf(tp, len(c.peers))}
+		if pl.core == c.id {
+			pl.part = c.newPartition(top, tp, lc)
+		}
+		top.parts = append(top.parts, pl)
+	}
+	for i := range top.parts {
+		if p := top.parts[i].part; p != nil {
+			p.epoch = meta.Partitions[i].LeaderEpoch
+			c.shard.Configure(p.log, lc)
+		}
+	}
+}
+
+func (c *Core) newPartition(top *topic, tp protocol.TopicPartition, lc segment.LogConfig) *partition {
+	l := c.shard.Find(tp)
+	if l == nil {
+		l = c.shard.Create(tp, top.meta.Name, lc)
+	}
+	p := &partition{tp: tp, topic: top, log: l}
+	t := &c.topics
+	if n := len(t.free); n > 0 {
+		l.User = t.free[n-1]
+		t.free = t.free[:n-1]
+		t.parts[l.User] = p
+	} else {
+		l.User = uint32(len(t.parts))
+		t.parts = append(t.parts, p)
+	}
+	return p
+}
+
+func (c *Core) dropMissing(img *raftmeta.Image) {
+	var gone []*topic
+	for id, top := range c.topics.byID {
+		if img.TopicByID(id) == nil {
+			gone = append(gone, top)
+		}
+	}
+	sortTopics(gone) // the map's order must not show
+	for _, top := range gone {
+		c.drop(top)
+	}
+}
+
+// drop forgets a deleted topic: its logs go, parked fetches are told.
+func (c *Core) drop(top *topic) {
+	t := &c.topics
+	delete(t.byID, top.meta.ID)
+	if t.byName[top.meta.Name] == top {
+		delete(t.byName, top.meta.Name)
+	}
+	c.groups.topicDeleted(c, top)
+	for i := range top.parts {
+		p := top.parts[i].part
+		if p == nil {
+			continue
+		}
+		p.gone = true
+		c.fetches.wake(c, p)
+		t.parts[p.log.User] = nil
+		t.free = append(t.free, p.log.User)
+		c.shard.Drop(p.log)
+	}
+}
+
+// advanced wakes the fetches that wait for a log.
+func (c *Core) advanced(l *segment.Log) {
+	if int(l.User) < len(c.topics.parts) {
+		if p := c.topics.parts[l.User]; p != nil && p.log == l {
+			c.fetches.wake(c, p)
+		}
+	}
+}
