@@ -9,7 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import OffsetAndMetadata
 
-from suite import BOOTSTRAP, PREFIX, Record, Suite, check, compare, equal, fixture
+from suite import BOOTSTRAP, FOREIGN, PREFIX, Record, Suite, check, compare, equal, fixture
 
 PARTITIONS, RECORDS = fixture()
 
@@ -64,7 +64,7 @@ async def codec(name):
 
 
 async def foreign(name):
-    compare(RECORDS, await read_all(f"foreign.{name}", PARTITIONS))
+    compare(RECORDS, await read_all(FOREIGN + name, PARTITIONS))
 
 
 async def rebalance():

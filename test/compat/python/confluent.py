@@ -8,8 +8,8 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import (AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource,
                                    NewPartitions, NewTopic, OffsetSpec, ResourceType)
 
-from suite import BOOTSTRAP, PREFIX, Record, Suite, balance, check, compare, equal, eventually
-from suite import fixture
+from suite import (BOOTSTRAP, FOREIGN, PREFIX, Record, Suite, balance, check, compare, equal,
+                   eventually, fixture)
 
 PARTITIONS, RECORDS = fixture()
 
@@ -75,7 +75,7 @@ def codec(name):
 
 
 def foreign(name):
-    compare(RECORDS, read_all(f"foreign.{name}", PARTITIONS))
+    compare(RECORDS, read_all(FOREIGN + name, PARTITIONS))
 
 
 def rebalance(strategy):
@@ -88,6 +88,7 @@ def rebalance(strategy):
                               heartbeat_interval_ms=500,
                               partition_assignment_strategy=strategy)
             self.c.subscribe([topic])
+            self.owned = set()
 
         def poll(self):
             got = []
@@ -96,10 +97,11 @@ def rebalance(strategy):
                 got.append(m.value())
             if got:
                 self.c.commit(asynchronous=False)
+            self.owned = {tp.partition for tp in self.c.assignment()}  # only from this thread
             return got
 
         def assignment(self):
-            return {tp.partition for tp in self.c.assignment()}
+            return self.owned
 
         def close(self):
             self.c.close()
@@ -200,9 +202,9 @@ def admin():
 
     equal(value("retention.ms"), "7200000", "retention.ms as created")
     equal(value("cleanup.policy"), "delete", "cleanup.policy by default")
-    done(a.incremental_alter_configs([ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[
-        ConfigEntry("retention.ms", "3600000",
-                    incremental_operation=AlterConfigOpType.SET)])]))
+    entry = ConfigEntry("retention.ms", "3600000", incremental_operation=AlterConfigOpType.SET)
+    done(a.incremental_alter_configs(
+        [ConfigResource(ResourceType.TOPIC, topic, incremental_configs=[entry])]))
     eventually("retention.ms altered", lambda: value("retention.ms") == "3600000")
     done(a.create_partitions([NewPartitions(topic, 4)]))
     eventually("four partitions",
@@ -244,8 +246,7 @@ def admin():
     eventually("the topic is gone", lambda: topic not in a.list_topics(timeout=10).topics)
 
 
-s = Suite(f"{confluent_kafka.version()[0] if isinstance(confluent_kafka.version(), tuple) else confluent_kafka.version()}"
-          f" (librdkafka {confluent_kafka.libversion()[0]})")
+s = Suite(f"{confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})")
 for name in ("none", "gzip", "snappy", "lz4", "zstd"):
     s.case(f"codec {name}", codec, name)
 for name in ("none", "gzip", "snappy", "lz4", "zstd"):

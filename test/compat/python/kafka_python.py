@@ -7,8 +7,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewPartitions, NewTopic
 from kafka.structs import OffsetAndMetadata
 
-from suite import BOOTSTRAP, PREFIX, Record, Suite, balance, check, compare, equal, eventually
-from suite import fixture
+from suite import (BOOTSTRAP, FOREIGN, PREFIX, Record, Suite, balance, check, compare, equal,
+                   eventually, fixture)
 
 PARTITIONS, RECORDS = fixture()
 
@@ -53,7 +53,7 @@ def codec(name):
 
 
 def foreign(name):
-    compare(RECORDS, read_all(f"foreign.{name}", PARTITIONS))
+    compare(RECORDS, read_all(FOREIGN + name, PARTITIONS))
 
 
 def rebalance():

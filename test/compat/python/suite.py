@@ -1,8 +1,9 @@
 """What every Python suite shares: the fixture, the comparison, the report lines.
 
-The runner sets BOOTSTRAP, FIXTURE (a JSON file), PREFIX (of all topics and groups) and
-ESSENTIAL (1: only the essential cases). A suite prints one line per case, tab-separated:
-CASE, name, PASS or FAIL or SKIP, detail; and VERSION with the client's version first.
+The runner sets BOOTSTRAP, FIXTURE (a JSON file), PREFIX (of all topics and groups),
+FOREIGN (prefix of the topics with the fixture, one per codec) and ESSENTIAL (1: only the
+essential cases). A suite prints one line per case, tab-separated: CASE, name, PASS or FAIL or
+SKIP, detail; and VERSION with the client's version first.
 """
 
 import base64
@@ -14,6 +15,7 @@ import time
 import traceback
 
 BOOTSTRAP = os.environ["BOOTSTRAP"]
+FOREIGN = os.environ["FOREIGN"]
 PREFIX = os.environ["PREFIX"]
 ESSENTIAL = os.environ.get("ESSENTIAL") == "1"
 

@@ -30,7 +30,7 @@ func (c *campaign) kcat(ctx context.Context) {
 		step("codec "+codec, func() error { return c.kcatCodec(ctx, codec) })
 	}
 	for _, codec := range codecs {
-		step("foreign "+codec, func() error { return c.kcatRead(ctx, "foreign."+codec, c.records, true) })
+		step("foreign "+codec, func() error { return c.kcatRead(ctx, c.foreign+codec, c.records, true) })
 	}
 	step("group", func() error { return c.kcatGroup(ctx) })
 	step("offsets", func() error { return c.kcatOffsets(ctx) })
@@ -61,7 +61,7 @@ func (c *campaign) kcatMetadata(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	want := fmt.Sprintf(`topic "foreign.none" with %d partitions`, partitions)
+	want := fmt.Sprintf(`topic "%snone" with %d partitions`, c.foreign, partitions)
 	if !strings.Contains(string(out), want) {
 		return fmt.Errorf("kcat -L does not say %s", want)
 	}
@@ -70,8 +70,9 @@ func (c *campaign) kcatMetadata(ctx context.Context) error {
 
 // kcatCodec writes what kcat can write (whole files with key and headers) and reads it.
 func (c *campaign) kcatCodec(ctx context.Context, codec string) error {
-	topic := "kcat." + codec
-	if err := createTopics(ctx, c.broker.bootstrap(), map[string]int32{topic: partitions}); err != nil {
+	topic := c.stamp + "kcat." + codec
+	topics := map[string]int32{topic: partitions}
+	if err := createTopics(ctx, c.broker.bootstrap(), topics); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp("", "millrace-kcat-")
@@ -82,9 +83,6 @@ func (c *campaign) kcatCodec(ctx context.Context, codec string) error {
 	var written []record
 	for _, i := range []int{0, 4, 6, 10, 20, 67, 80, 150} {
 		r := c.records[i]
-		if len(r.key) == 0 || bytes.IndexByte(r.key, 0) >= 0 || bytes.IndexByte(r.value, 0) >= 0 && i != 6 {
-			continue // not to be said on a command line
-		}
 		file := filepath.Join(dir, "value")
 		if err := os.WriteFile(file, r.value, 0o644); err != nil {
 			return err
@@ -198,7 +196,7 @@ func kcatSplit(out []byte, keyLen, valueLen int) (key, value, rest []byte, err e
 
 // kcatGroup reads with a balanced consumer, twice: the second one goes on where the first ended.
 func (c *campaign) kcatGroup(ctx context.Context) error {
-	topic := "kcat.group"
+	topic := c.stamp + "kcat.group"
 	if err := createTopics(ctx, c.broker.bootstrap(), map[string]int32{topic: 2}); err != nil {
 		return err
 	}
@@ -211,7 +209,7 @@ func (c *campaign) kcatGroup(ctx context.Context) error {
 		if _, err := c.kcatRun(ctx, in.Bytes(), "-P", "-t", topic); err != nil {
 			return err
 		}
-		out, err := c.kcatRun(ctx, nil, "-G", "kcat-group", "-q", "-c", "50",
+		out, err := c.kcatRun(ctx, nil, "-G", c.stamp+"kcat-group", "-q", "-c", "50",
 			"-X", "auto.offset.reset=earliest", topic)
 		if err != nil {
 			return err
@@ -234,14 +232,14 @@ func (c *campaign) kcatGroup(ctx context.Context) error {
 // kcatOffsets asks for offsets by time and reads between two of them.
 func (c *campaign) kcatOffsets(ctx context.Context) error {
 	r := c.records[20] // partition 0
-	out, err := c.kcatRun(ctx, nil, "-Q", "-t", fmt.Sprintf("foreign.none:0:%d", r.timestamp))
+	out, err := c.kcatRun(ctx, nil, "-Q", "-t", fmt.Sprintf("%snone:0:%d", c.foreign, r.timestamp))
 	if err != nil {
 		return err
 	}
-	if want := "foreign.none [0] offset 20"; strings.TrimSpace(string(out)) != want {
+	if want := c.foreign + "none [0] offset 20"; strings.TrimSpace(string(out)) != want {
 		return fmt.Errorf("kcat -Q says %q, want %q", out, want)
 	}
-	out, err = c.kcatRun(ctx, nil, "-C", "-t", "foreign.none", "-p", "0", "-q", "-e",
+	out, err = c.kcatRun(ctx, nil, "-C", "-t", c.foreign+"none", "-p", "0", "-q", "-e",
 		"-o", fmt.Sprintf("s@%d", r.timestamp), "-f", "%o\n")
 	if err != nil {
 		return err

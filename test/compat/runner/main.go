@@ -25,6 +25,8 @@ type campaign struct {
 	fixture   string // path of the records as JSON
 	logs      string
 	suffix    string // of client names, tells campaigns apart
+	foreign   string // prefix of the topics that franz-go wrote, one per codec
+	stamp     string // what tells names of this run apart on a broker that others use
 	essential string // "1": only the essential cases
 	only      []string
 }
@@ -78,6 +80,10 @@ func realMain() error {
 
 	base := campaign{tools: t, logs: logs, report: &report{out: os.Stdout},
 		records: fixture(time.Now()), fixture: filepath.Join(work, "fixture.json")}
+	if *bootstrap != "" {
+		base.stamp = fmt.Sprintf("run%d-", time.Now().Unix())
+	}
+	base.foreign = base.stamp + "foreign."
 	if *only != "" {
 		base.only = strings.Split(*only, ",")
 	}
@@ -192,14 +198,14 @@ func (c *campaign) run(ctx context.Context) {
 func (c *campaign) prepare(ctx context.Context) error {
 	topics := map[string]int32{}
 	for _, codec := range codecs {
-		topics["foreign."+codec] = partitions
+		topics[c.foreign+codec] = partitions
 	}
 	if err := createTopics(ctx, c.broker.bootstrap(), topics); err != nil {
 		return err
 	}
 	for _, codec := range codecs {
 		ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-		err := writeForeign(ctx, c.broker.bootstrap(), "foreign."+codec, codec, c.records)
+		err := writeForeign(ctx, c.broker.bootstrap(), c.foreign+codec, codec, c.records)
 		cancel()
 		if err != nil {
 			return fmt.Errorf("write the fixture with %s: %w", codec, err)

@@ -49,7 +49,7 @@ func (c *campaign) restart(ctx context.Context) {
 		{"and the group reads them", func() error { return snippet("consume", "100", "50") }},
 		{"old data is still there", func() error {
 			for _, codec := range codecs {
-				if err := verify(ctx, c.broker.bootstrap(), "foreign."+codec, c.records, true); err != nil {
+				if err := verify(ctx, c.broker.bootstrap(), c.foreign+codec, c.records, true); err != nil {
 					return fmt.Errorf("foreign.%s: %w", codec, err)
 				}
 			}

@@ -53,7 +53,7 @@ var suites = []suite{
 // runSuite runs one suite against the broker and puts its cases into the report.
 func (c *campaign) runSuite(ctx context.Context, s suite) {
 	client := s.name + c.suffix
-	prefix := strings.ReplaceAll(client, " ", "-")
+	prefix := c.stamp + strings.ReplaceAll(client, " ", "-")
 	topics := map[string]int32{
 		prefix + ".balance": 6, prefix + ".resume": 1, prefix + ".offsets": 1,
 		prefix + ".idempotent": 3,
@@ -67,7 +67,7 @@ func (c *campaign) runSuite(ctx context.Context, s suite) {
 	}
 	cmd := s.command(c.tools)
 	cmd.Env = append(append(os.Environ(), cmd.Env...), "BOOTSTRAP="+c.broker.bootstrap(),
-		"FIXTURE="+c.fixture, "PREFIX="+prefix, "ESSENTIAL="+c.essential)
+		"FIXTURE="+c.fixture, "PREFIX="+prefix, "FOREIGN="+c.foreign, "ESSENTIAL="+c.essential)
 	c.runProgram(ctx, client, cmd, s.limit)
 	for _, codec := range s.codecs {
 		if c.report.lacks(client, "codec "+codec) {
