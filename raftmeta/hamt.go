@@ -49,7 +49,10 @@ func (m hamt[K, V]) get(k K) (v V, ok bool) {
 		}
 		s := &n.slots[i]
 		if s.child == nil {
-			return s.val, s.key == k
+			if s.key == k {
+				v, ok = s.val, true
+			}
+			return v, ok
 		}
 		n = s.child
 	}

@@ -1,0 +1,19 @@
+// Package hraft agrees on commands through hashicorp/raft; it is the only importer of it.
+//
+// Not its job: what commands mean (raftmeta), locking the data directory (the caller does,
+// before Open), more than one voter (the transport is in memory).
+//
+// Data in: commands by Propose. Data out: images, published in the order of the log.
+//
+// Invariants:
+//
+//	I1  done is called once per proposal, after the image that contains it was published.
+//	I2  OnImage sees images in order of their index; every published image, or one later.
+//	I3  The first failed write of log, vote, term or segment ends the process: the library
+//	    would go on, and the kernel may already have dropped the bytes. Nothing is retried.
+//	I4  A kill at any moment leaves a directory that Open can open.
+//	I5  A log that was longer once is not silently started over: Open refuses.
+//
+// Log and stable store are raft-wal's (one fdatasync per batch of entries; the vote in its
+// bolt file), snapshots raft's file store. docs/decisions says why.
+package hraft

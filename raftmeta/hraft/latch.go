@@ -1,0 +1,93 @@
+package hraft
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// ErrPoisoned is under every answer after the first failed write.
+var ErrPoisoned = errors.New("hraft: an earlier write failed")
+
+// latch remembers the first failed write. After it nothing reaches the disk any more.
+type latch struct {
+	mu    sync.Mutex
+	err   error
+	fatal func(error)
+}
+
+// check says whether writing is still allowed.
+func (l *latch) check() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.err
+}
+
+// poison latches; the first caller ends the process.
+func (l *latch) poison(what string, err error) error {
+	l.mu.Lock()
+	first := l.err == nil
+	if first {
+		l.err = fmt.Errorf("%w: %s: %w", ErrPoisoned, what, err)
+	}
+	latched := l.err
+	l.mu.Unlock()
+	if first {
+		l.fatal(latched)
+	}
+	return latched
+}
+
+// write runs one write under the latch.
+func (l *latch) write(what string, f func() error) error {
+	if err := l.check(); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		return l.poison(what, err)
+	}
+	return l.check() // a background rotation may have failed meanwhile
+}
+
+// logStore is a raft.LogStore that does not live on after a failed write.
+type logStore struct {
+	raft.LogStore
+	latch *latch
+}
+
+func (s logStore) StoreLog(e *raft.Log) error {
+	return s.latch.write("log append", func() error { return s.LogStore.StoreLog(e) })
+}
+
+func (s logStore) StoreLogs(list []*raft.Log) error {
+	return s.latch.write("log append", func() error { return s.LogStore.StoreLogs(list) })
+}
+
+func (s logStore) DeleteRange(from, to uint64) error {
+	return s.latch.write("log truncation",
+		func() error { return s.LogStore.DeleteRange(from, to) })
+}
+
+// IsMonotonic hands on what the store says of itself: raft-wal takes no gaps.
+func (s logStore) IsMonotonic() bool {
+	m, ok := s.LogStore.(raft.MonotonicLogStore)
+	return ok && m.IsMonotonic()
+}
+
+// stableStore is the same for term and vote.
+type stableStore struct {
+	raft.StableStore
+	latch *latch
+}
+
+func (s stableStore) Set(key, val []byte) error {
+	return s.latch.write("stable store",
+		func() error { return s.StableStore.Set(key, val) })
+}
+
+func (s stableStore) SetUint64(key []byte, val uint64) error {
+	return s.latch.write("stable store",
+		func() error { return s.StableStore.SetUint64(key, val) })
+}
