@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
@@ -43,12 +44,17 @@ func deflate(dst, plain []byte, c Codec, level int) ([]byte, error) {
 		}
 		return finish(&out, w, plain)
 	case Zstd:
-		w, err := zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true),
-			zstd.WithEncoderCRC(false), zstd.WithEncoderLevel(zstdLevel(level)))
-		if err != nil {
-			return nil, fmt.Errorf("batch: zstd: %w", err)
+		pool := &zstdEncoders[zstdLevel(level)]
+		w, _ := pool.Get().(*zstd.Encoder)
+		if w == nil {
+			var err error
+			w, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1), zstd.WithLowerEncoderMem(true),
+				zstd.WithEncoderCRC(false), zstd.WithEncoderLevel(zstdLevel(level)))
+			if err != nil {
+				return nil, fmt.Errorf("batch: zstd: %w", err)
+			}
 		}
-		defer w.Close()
+		defer pool.Put(w)
 		return w.EncodeAll(plain, dst), nil
 	}
 	return nil, ErrCodec
@@ -103,6 +109,9 @@ func lz4Level(level int) lz4.CompressionLevel {
 	}
 	return lz4.Level1 << (min(level, 9) - 1)
 }
+
+// zstdEncoders keeps encoders, whose tables take megabytes, by level.
+var zstdEncoders [zstd.SpeedBestCompression + 1]sync.Pool
 
 func zstdLevel(level int) zstd.EncoderLevel {
 	if level == DefaultLevel {

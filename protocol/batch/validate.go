@@ -20,19 +20,23 @@ type Limits struct {
 // zstdVersion is the first Produce version whose clients know zstd (KIP-110).
 const zstdVersion = 7
 
-// One takes the single batch that a partition of a Produce request must hold: none,
-// several, or another format are InvalidRecord, as Kafka answers. It looks at length
-// and magic only; Validate does the rest.
+// One takes the single batch that a partition of a Produce request must hold. None,
+// several, or an old format are InvalidRecord, and bytes behind it that are not a
+// whole batch are left out, as Kafka does. It looks at length and magic only;
+// Validate does the rest.
 func One(records []byte, l *Limits) (View, protocol.Code) {
 	v, rest, err := Next(records)
 	switch {
 	case err == ErrLength:
 		return nil, protocol.CorruptMessage
+	case err == ErrMagic && records[posMagic] > Magic2:
+		return nil, protocol.CorruptMessage
 	case err != nil:
 		return nil, protocol.InvalidRecord
 	case v.Codec() == Zstd && l.Version < zstdVersion:
 		return nil, protocol.UnsupportedCompressionType
-	case len(rest) > 0:
+	}
+	if _, _, err = Next(rest); err != ErrShort {
 		return nil, protocol.InvalidRecord
 	}
 	return v, protocol.None
@@ -40,7 +44,9 @@ func One(records []byte, l *Limits) (View, protocol.Code) {
 
 // Validate checks one batch of a client by its header, as Kafka's LogValidator does,
 // without looking at records: size, CRC, counts, flags, producer fields and times.
-// The order of the checks is Kafka's, so that a batch with two faults gets its code.
+// Where Kafka takes what no client sends and repairs it (a delete horizon, the flag of
+// LogAppendTime, times and producers below −1), it is refused: batches are stored as
+// they came.
 func Validate(v View, l *Limits) protocol.Code {
 	switch {
 	case v.BaseOffset() != 0:
@@ -57,11 +63,11 @@ func Validate(v View, l *Limits) protocol.Code {
 		return protocol.InvalidRecord
 	case v.IsControl() || v[posAttributes+1]&attrDeleteHorizon != 0:
 		return protocol.InvalidRecord
-	case v.ProducerID() != NoProducer && v.BaseSequence() < 0:
-		return protocol.InvalidRecord
+	case v.IsTransactional():
+		return protocol.TransactionalIdAuthorizationFailed // not served, and fatal
 	case v.ProducerID() < NoProducer:
 		return protocol.InvalidRecord
-	case v.IsTransactional() && v.ProducerID() == NoProducer:
+	case v.ProducerID() != NoProducer && (v.BaseSequence() < 0 || v.ProducerEpoch() < 0):
 		return protocol.InvalidRecord
 	}
 	if l.LogAppendTime {

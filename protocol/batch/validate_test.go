@@ -38,7 +38,8 @@ func TestValidate(t *testing.T) {
 		{"delete horizon", func(v View, _ *Limits) { v[posAttributes+1] |= attrDeleteHorizon }, protocol.InvalidRecord},
 		{"producer without sequence", func(v View, _ *Limits) { v64(v[posProducerID:], 9) }, protocol.InvalidRecord},
 		{"producer −2", func(v View, _ *Limits) { v64(v[posProducerID:], 1<<64-2) }, protocol.InvalidRecord},
-		{"transaction without producer", func(v View, _ *Limits) { v[posAttributes+1] |= attrTransactional }, protocol.InvalidRecord},
+		{"transaction", func(v View, _ *Limits) { v[posAttributes+1] |= attrTransactional }, protocol.TransactionalIdAuthorizationFailed},
+		{"producer without epoch", func(v View, _ *Limits) { v64(v[posProducerID:], 9); v32(v[posBaseSequence:], 0) }, protocol.InvalidRecord},
 		{"idempotent", func(v View, _ *Limits) {
 			v64(v[posProducerID:], 9)
 			v16(v[posProducerEpoch:], 0)
@@ -78,6 +79,8 @@ func TestOne(t *testing.T) {
 	zstd := bytes.Clone(build(t, Options{Codec: Zstd}, someRecords(rand.New(rand.NewPCG(1, 1)), 3)))
 	old := bytes.Clone(good)
 	old[posMagic] = 1
+	later := bytes.Clone(good)
+	later[posMagic] = 3
 	length := bytes.Clone(good)
 	binary.BigEndian.PutUint32(length[posLength:], 3)
 	for _, c := range []struct {
@@ -90,6 +93,10 @@ func TestOne(t *testing.T) {
 		{"two", append(bytes.Clone(good), good...), protocol.InvalidRecord},
 		{"part", good[:len(good)-1], protocol.InvalidRecord},
 		{"magic 1", old, protocol.InvalidRecord},
+		{"magic 3", later, protocol.CorruptMessage},
+		{"bytes behind", append(bytes.Clone(good), 1, 2, 3), protocol.None},
+		{"part of a batch behind", append(bytes.Clone(good), good[:50]...), protocol.None},
+		{"an old batch behind", append(bytes.Clone(good), old...), protocol.InvalidRecord},
 		{"length", length, protocol.CorruptMessage},
 		{"zstd", zstd, protocol.None},
 	} {
