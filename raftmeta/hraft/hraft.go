@@ -58,9 +58,9 @@ type Options struct {
 
 // Quorum is a raftmeta.Quorum of one voter.
 type Quorum struct {
-	raft *raft.Raft
-	wal  io.Closer
-	fsm  *fsm
+	raft  *raft.Raft
+	store io.Closer
+	fsm   *fsm
 
 	mu     sync.Mutex
 	queue  []proposal
@@ -103,17 +103,29 @@ func Open(o Options) (*Quorum, error) {
 	words := &logger{to: o.Log, name: "raft-wal", onError: func(msg string, args []any) {
 		_ = l.poison("raft-wal", fmt.Errorf("%s: %v", msg, args))
 	}}
-	w, err := wal.Open(o.Dir, wal.WithLogger(words), wal.WithSegmentSize(o.SegmentBytes))
+	meta := &metadb.BoltMetaDB{} // ours, because WAL.Close leaves it open and locked
+	w, err := wal.Open(o.Dir, wal.WithMetaStore(meta), wal.WithLogger(words),
+		wal.WithSegmentSize(o.SegmentBytes))
 	if err != nil {
-		return nil, fmt.Errorf("hraft: open log in %s: %w", o.Dir, err)
+		return nil, fmt.Errorf("hraft: open log in %s: %w",
+			o.Dir, errors.Join(err, meta.Close()))
 	}
+	store := &store{w, meta}
 	q, err := open(o, l, w, w)
 	if err != nil {
-		return nil, errors.Join(err, w.Close())
+		return nil, errors.Join(err, store.Close())
 	}
-	q.wal = w
+	q.store = store
 	return q, nil
 }
+
+// store is what has to be closed after raft has stopped.
+type store struct {
+	wal  *wal.WAL
+	meta *metadb.BoltMetaDB
+}
+
+func (s *store) Close() error { return errors.Join(s.wal.Close(), s.meta.Close()) }
 
 func (o *Options) defaults() {
 	if o.Log == nil {
@@ -346,5 +358,5 @@ func (q *Quorum) Close() error {
 	q.poke()
 	q.wg.Wait()
 	err := q.raft.Shutdown().Error()
-	return errors.Join(err, q.wal.Close())
+	return errors.Join(err, q.store.Close())
 }

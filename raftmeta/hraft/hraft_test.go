@@ -252,7 +252,7 @@ func TestFirstFailedWriteIsTheLast(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q.wal = io.NopCloser(nil)
+	q.store = io.NopCloser(nil)
 	defer func() { _ = q.Close() }()
 	must(t, q, raftmeta.RegisterBroker{ID: 1})
 	store.mu.Lock()
@@ -310,7 +310,7 @@ func TestEntryOfNewerBinaryIsFatal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	q.wal = io.NopCloser(nil)
+	q.store = io.NopCloser(nil)
 	defer func() { _ = q.Close() }()
 	f := q.raft.Apply([]byte{255, 255}, 0)
 	if err := f.Error(); err != nil {
