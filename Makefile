@@ -1,9 +1,69 @@
-# Every go command needs this: giouring pulls syscall.munmap by linkname
-# (docs/decisions/0001-giouring-linkname.md).
-export GOFLAGS += -ldflags=-checklinkname=0
-export CGO_ENABLED = 0
+# Every go command needs this flag: giouring pulls syscall.munmap by linkname
+# (docs/decisions/0001-giouring-linkname.md). No cgo: one static binary.
+export GOFLAGS := -ldflags=-checklinkname=0
+export CGO_ENABLED := 0
 
-.PHONY: build run test
-build: ; go build -trimpath -o bin/ ./cmd/...
-run: build ; ./bin/millrace serve
-test: ; go test ./...
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
+
+# Arguments of `make run`, say ARGS="--data /tmp/x --cores 1".
+ARGS ?=
+# Packages under test at the same time: they start brokers, and the brokers share the machine.
+JOBS ?= 2
+# make chaos: the fault and how often.
+F ?= kill
+N ?= 100
+# make sim: how many seeds; make sim-replay: which one.
+SEEDS ?= 1000
+SEED ?= 1
+# make fuzz: how long each target runs.
+FUZZTIME ?= 10s
+
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint compat race cover fuzz sim sim-replay chaos bench-produce bench-fetch clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+build: ## build bin/millrace and bin/loadgen
+	go build -trimpath -o bin/ ./cmd/...
+
+run: build ## build and start the broker: Kafka on 127.0.0.1:9092, admin on 127.0.0.1:9644, data in ./data
+	@exec ./bin/millrace serve $(ARGS)
+
+test: build ## format, vet, house rules, unit tests, simulation, real Go clients
+	@bad=$$(gofmt -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \
+		if [ -n "$$bad" ]; then echo "gofmt -w these:"; echo "$$bad"; exit 1; fi
+	go vet ./...
+	go test -count=1 -p $(JOBS) -timeout 9m ./...
+
+lint: ## go vet, staticcheck, govulncheck
+	go vet ./...
+	go run $(STATICCHECK) ./...
+	@out=$$(go run $(GOVULNCHECK) ./... 2>&1); code=$$?; echo "$$out"; \
+		case "$$out" in *"fetching vulnerabilities"*) echo "govulncheck: no way to its database from here, nothing was checked"; exit 0;; esac; \
+		exit $$code
+
+compat: build ## install foreign Kafka clients and run them against a fresh broker
+	./test/compat/run.sh
+
+race: ## unit tests under the race detector (needs a C compiler)
+	CGO_ENABLED=1 go test -race -count=1 -p $(JOBS) -timeout 20m ./...
+
+cover: ## unit tests with coverage; report in .cache/cover.html
+	@mkdir -p .cache
+	go test -count=1 -p $(JOBS) -timeout 15m -coverprofile=.cache/cover.out -coverpkg=./... ./...
+	go tool cover -html=.cache/cover.out -o .cache/cover.html
+	@go tool cover -func=.cache/cover.out | tail -n 1
+
+fuzz: ## every fuzz target for FUZZTIME each
+	@set -e; for file in $$(grep -lE '^func Fuzz' -r --include='*_fuzz_test.go' --include='*_test.go' . | sort -u); do \
+		for target in $$(grep -oE '^func Fuzz[A-Za-z0-9_]*' $$file | cut -c6-); do \
+			echo "== $$file $$target"; \
+			go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) ./$$(dirname $$file); \
+		done; \
+	done
+
+clean: ## remove what builds and runs left behind, data excepted
+	rm -rf bin .cache
+	go clean -testcache
