@@ -65,7 +65,7 @@ type uring struct {
 	tid      int // the bound thread; 0 = not bound yet
 	inflight int // ops whose final completion the kernel still owes
 	armed    bool
-	busy     bool // the last Reap had something to deliver
+	last     int // completions that the last Reap returned
 	memory   [3]region
 }
 
@@ -195,7 +195,7 @@ func (u *uring) Reap(dst []Completion, until clock.Instant) int {
 		n := u.drain(dst)
 		rung := u.bell.answer()
 		if n > 0 || rung || until <= 0 || !until.After(clock.Mono()) {
-			u.busy = n > 0
+			u.last = n
 			return n
 		}
 	}
@@ -222,10 +222,10 @@ func (u *uring) sleep(until clock.Instant) (over bool) {
 		*arg = waitArg{ts: uint64(uintptr(unsafe.Pointer(&u.scratch.ts)))}
 		u.scratch.ts = [2]int64{int64(left / time.Second), int64(left % time.Second)}
 	}
-	if u.busy && u.o.Spin > 0 && u.spin(until) {
+	if u.last > 0 && u.o.Spin > 0 && u.spin(until) {
 		return false
 	}
-	if u.busy && u.o.Gather > 0 && u.k.features&featMinWait != 0 {
+	if u.last > 1 && u.o.Gather > 0 && u.k.features&featMinWait != 0 {
 		if arg == nil {
 			arg = &u.scratch.arg
 			*arg = waitArg{}
