@@ -81,7 +81,7 @@ func (b *fetchBook) gather(c *Core, t *fetchTask) {
 			continue
 		}
 		t.pending++
-		s.maxBytes = t.maxBytes
+		s.maxBytes, s.watchAll = t.maxBytes, t.minBytes > 1
 		if i == c.id {
 			b.serve(c, s)
 			continue
@@ -140,7 +140,7 @@ func (b *fetchBook) enough(c *Core, t *fetchTask) bool {
 		}
 		bytes += r.bytes
 	}
-	return bytes >= t.minBytes
+	return bytes >= min(t.minBytes, t.maxBytes)
 }
 
 // notified reads a parked fetch again because a partition moved on.

@@ -59,7 +59,7 @@ func Start(cfg Config, open OpenQuorum) (*Broker, error) {
 	}
 	steps := []func() error{
 		b.openDir, func() error { return b.openQuorum(open) }, b.openStorage, b.openRings, b.listen,
-		b.register, b.launch,
+		b.register, b.purge, b.launch,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {

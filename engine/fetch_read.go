@@ -79,6 +79,9 @@ func (b *fetchBook) readOne(c *Core, s *fetchShare, i, most int, first bool) {
 		}
 		s.pinned += r.bytes
 		part.bytesOut += uint64(r.bytes)
+		if s.watchAll {
+			b.watch(s, i, part)
+		}
 		c.stats.BytesOut += uint64(r.bytes)
 	case segment.Cold:
 		id := c.shard.Read(part.log, r.offset, limit, max(most, 1))
@@ -156,21 +159,26 @@ func (r *fetchRead) unwatch() {
 	r.watch = nil
 }
 
-// wake tells every fetch that is parked on a partition; once each.
+// wake tells every fetch that is parked on a partition; once each. The list is taken
+// first, since a fetch that is read again may park here again.
 func (b *fetchBook) wake(c *Core, part *partition) {
 	for len(part.watchers) > 0 {
 		w := part.watchers[len(part.watchers)-1]
 		w.share.reads[w.read].unwatch()
-		if w.share.notified {
-			continue
+		if !w.share.notified {
+			w.share.notified = true
+			b.woken = append(b.woken, w.share)
 		}
-		w.share.notified = true
-		if w.share.home == c.id {
-			b.notified(c, w.share)
-			continue
-		}
-		c.post(w.share.home, letter{kind: letterFetchNotify, share: w.share})
 	}
+	for i, s := range b.woken {
+		b.woken[i] = nil
+		if s.home == c.id {
+			b.notified(c, s)
+			continue
+		}
+		c.post(s.home, letter{kind: letterFetchNotify, share: s})
+	}
+	b.woken = b.woken[:0]
 }
 
 // unpin gives back everything that a share holds on this core.

@@ -73,7 +73,7 @@ type fetchShare struct {
 	cold     int    // reads under way
 	bytes    int
 	pinned   int
-	watching bool
+	watchAll bool // partitions with too little are waited for, too
 	notified bool
 	lent     bool // is with the other core
 }
@@ -110,6 +110,7 @@ type fetchBook struct {
 	finds    map[uint32]func(c *Core, r segment.Result)
 	pinned   int // bytes that readers hold
 	parked   int
+	woken    []*fetchShare
 }
 
 // coldRead is where a result of Shard.Read goes.

@@ -129,6 +129,19 @@ func (b *Broker) register() error {
 	})
 }
 
+// purge tells the cluster that nothing is left here of topics deleted before this start:
+// opening storage removed it.
+func (b *Broker) purge() error {
+	var ids []protocol.TopicID
+	for _, d := range b.quorum.Image().DeletedTopics() {
+		ids = append(ids, d.ID)
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	return b.ask(raftmeta.Purged{Broker: b.cfg.NodeID, IDs: ids})
+}
+
 func deletedTopics(img *raftmeta.Image) map[protocol.TopicID]bool {
 	m := make(map[protocol.TopicID]bool)
 	for _, d := range img.DeletedTopics() {

@@ -34,6 +34,7 @@ type Coordinator struct {
 type partition struct {
 	id      int32
 	loading bool
+	gone    bool
 	groups  map[string]*group
 	list    []*group // the same; I7
 	sweep   timer
@@ -97,7 +98,7 @@ func (c *Coordinator) find(group string) (*partition, *group, protocol.Code) {
 func (c *Coordinator) append(p *partition, records []Record, done func(protocol.Code)) *batch {
 	size := batchOverhead
 	for i := range records {
-		size += recordOverhead + len(records[i].Key) + len(records[i].Value)
+		size += records[i].size()
 	}
 	if size > c.o.BatchMax {
 		done(protocol.MessageTooLarge)

@@ -9,8 +9,8 @@
 //	in    Join, Sync, Heartbeat, … · Appended(ticket) · Expire(now) · Load, LoadDone, Unload
 //	out   Effects.Replies: token → response · Effects.Appends: one atomic batch each
 //
-// Requests are only read during the call, and nothing of them is kept but copies. The
-// byte slices of Effects belong to the engine.
+// Requests are only read during the call, and nothing of them is kept but copies. What
+// Effects hold is only to be read.
 //
 //	Empty ── join ──▶ PreparingRebalance ── all joined, or time is up ──▶ CompletingRebalance
 //	  ▲                    ▲      │                                          │    leader's sync

@@ -122,6 +122,7 @@ func (p *partition) remove(g *group) {
 	for _, m := range g.pending {
 		g.c.timers.cancel(&m.timer)
 	}
+	g.pending = nil
 }
 
 func (g *group) enter(s State) {

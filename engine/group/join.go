@@ -57,6 +57,7 @@ func (c *Coordinator) Join(now clock.Now, tok Token, client Client,
 	case !g.hasRoom(req.MemberID):
 		g.expel(req.MemberID)
 		c.refuseJoin(j, "", protocol.GroupMaxSizeReached)
+		g.completeIfJoined() // it may have been the last that was waited for
 	case req.MemberID == "":
 		g.joinNew(j)
 	default:

@@ -104,7 +104,8 @@ func (c *Coordinator) loadGroup(p *partition, key, value []byte) bool {
 		if old != nil {
 			p.remove(old)
 			if len(old.offsets) > 0 { // should not be; they go on without members
-				c.newGroup(p, k.Group).offsets = old.offsets
+				g := c.newGroup(p, k.Group)
+				g.offsets, g.since = old.offsets, -1
 			}
 		}
 		return true
@@ -205,7 +206,7 @@ func (c *Coordinator) Unload(now clock.Now, partitionID int32, out *Effects) {
 	c.order = slices.DeleteFunc(c.order, func(o *partition) bool { return o == p })
 	c.timers.cancel(&p.sweep)
 	for len(p.list) > 0 {
-		g := p.list[len(p.list)-1]
+		g := p.list[0]
 		p.remove(g)
 		for m := g.first; m != nil; m = m.next {
 			g.failJoin(m, m.id, protocol.NotCoordinator)
@@ -213,9 +214,9 @@ func (c *Coordinator) Unload(now clock.Now, partitionID int32, out *Effects) {
 		}
 		for _, slots := range g.offsets {
 			for _, s := range slots {
-				c.countOffset(s.stored, false)
-				s.stored = false
+				g.countOffset(s.stored, false)
 			}
 		}
 	}
+	p.gone = true
 }

@@ -73,7 +73,7 @@ func (g *group) apply(changes []change, code protocol.Code) {
 		if code == protocol.None {
 			was := s.stored
 			s.stored, s.commit = !ch.drop, ch.commit
-			g.c.countOffset(was, s.stored)
+			g.countOffset(was, s.stored)
 		}
 		if s.inFlight > 0 {
 			continue
@@ -88,12 +88,13 @@ func (g *group) apply(changes []change, code protocol.Code) {
 	}
 }
 
-func (c *Coordinator) countOffset(was, is bool) {
+func (g *group) countOffset(was, is bool) {
 	switch {
+	case g.home.gone: // its offsets are counted no more
 	case is && !was:
-		c.offsets++
+		g.c.offsets++
 	case was && !is:
-		c.offsets--
+		g.c.offsets--
 	}
 }
 

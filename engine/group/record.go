@@ -21,6 +21,8 @@ const (
 	recordOverhead = 5 + 1 + 10 + 5 + 5 + 5 + 1
 )
 
+func (r *Record) size() int { return recordOverhead + len(r.Key) + len(r.Value) }
+
 func offsetKey(group, topic string, partition int32) []byte {
 	k := kmsg.OffsetCommitKey{
 		Version: offsetKeyVersion, Group: group, Topic: topic, Partition: partition,

@@ -46,21 +46,52 @@ func (r *removal) group(g *group) {
 
 func anyOffset(string, int32, *slot) bool { return true }
 
-// write sends the batch. If it fails, groups come back, unless there are new ones of
-// their names.
+// write sends the tombstones, the groups' last. If it fails, groups come back, unless there
+// are new ones of their names. What does not fit a batch goes in several: a crash between
+// them leaves the group with fewer offsets, and nobody was told that it is gone.
 func (r *removal) write(c *Coordinator, p *partition, then func(protocol.Code)) {
-	parts := r.parts
-	c.append(p, r.records, func(code protocol.Code) {
+	parts, records := r.parts, r.records
+	r.records, r.parts = nil, nil
+	left, result := 0, protocol.None
+	done := func(code protocol.Code) {
+		left--
+		if result == protocol.None {
+			result = code
+		}
+		if left > 0 {
+			return
+		}
 		for _, part := range parts {
-			part.g.apply(part.changes, code)
-			if part.whole && code != protocol.None && p.groups[part.g.name] == nil &&
-				c.partitions[p.id] == p {
+			part.g.apply(part.changes, result)
+			if part.whole && result != protocol.None && p.groups[part.g.name] == nil &&
+				!p.gone {
 				p.insert(part.g)
 			}
 		}
-		then(code)
-	})
-	r.records, r.parts = nil, nil
+		then(result)
+	}
+	var chunks [][]Record
+	for len(records) > 0 {
+		n := chunk(records, c.o.BatchMax)
+		chunks = append(chunks, records[:n])
+		records = records[n:]
+	}
+	left = len(chunks)
+	for _, chunk := range chunks {
+		c.append(p, chunk, done)
+	}
+}
+
+// chunk is how many of the records fit a batch; one at least.
+func chunk(records []Record, limit int) int {
+	size := batchOverhead
+	for i := range records {
+		size += records[i].size()
+		if size > limit && i > 0 {
+			return i
+		}
+	}
+	return len(records)
 }
 
 // Delete deletes one group and its offsets; it replies with a DeleteGroupsResponse of one
