@@ -8,7 +8,7 @@ type Buf struct {
 	Mem   []byte // whole size class; the user keeps the length in use
 	pool  *Pool
 	next  *Buf  // list of structs without memory
-	page  int32 // where it begins, counted over all slabs
+	page  int32 // where it begins, counted over all slabs; or its place in Pool.large
 	refs  int32
 	order int8 // size = MinSize << order; ownMapping: not from a slab
 }

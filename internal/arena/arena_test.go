@@ -248,3 +248,21 @@ func BenchmarkGetRelease(b *testing.B) {
 	}
 	p.Release(keep)
 }
+
+func TestAbandon(t *testing.T) {
+	p := New(64 << 20)
+	for range 10 {
+		p.Get(5000)
+		p.Get(2 << 20)
+	}
+	a, b := p.Get(3<<20), p.Get(2<<20)
+	p.Release(a)
+	p.Release(b)
+	if len(p.large) != 10 || p.Mapped() != slabSize+10*(2<<20) {
+		t.Fatalf("%d mappings, %d bytes", len(p.large), p.Mapped())
+	}
+	p.Abandon()
+	if p.Mapped() != 0 || p.Get(1) != nil {
+		t.Fatal("an abandoned pool lives on")
+	}
+}

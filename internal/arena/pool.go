@@ -21,7 +21,8 @@ type Pool struct {
 	free   [orders]int32 // heads of the lists of free blocks, none = empty
 	pages  []page        // of all slabs; the links of the free blocks
 	slabs  []slab
-	spare  *Buf // structs without memory
+	large  []*Buf // mappings of their own
+	spare  *Buf   // structs without memory
 }
 
 // New returns an empty pool that will never hold more than budget bytes. It maps
@@ -76,7 +77,7 @@ func (p *Pool) Release(b *Buf) {
 		}
 	}
 	if b.order == ownMapping {
-		p.unmap(b.Mem)
+		p.releaseMapping(b)
 	} else {
 		p.give(b.page, b.order)
 	}
@@ -105,6 +106,20 @@ func (p *Pool) Close() error {
 	return nil
 }
 
+// Abandon gives everything back to the kernel, held or not: for a simulated crash,
+// after which nobody uses it any more.
+func (p *Pool) Abandon() {
+	for _, b := range p.large {
+		p.unmap(b.Mem)
+	}
+	for i := range p.slabs {
+		if p.slabs[i].mem != nil {
+			p.unmap(p.slabs[i].mem)
+		}
+	}
+	*p = Pool{}
+}
+
 // getMapping serves what is larger than the largest class.
 func (p *Pool) getMapping(n int) *Buf {
 	size := SizeFor(n)
@@ -117,8 +132,16 @@ func (p *Pool) getMapping(n int) *Buf {
 	}
 	p.held.Add(int64(size))
 	b := p.header()
-	b.Mem, b.page, b.order, b.refs = mem, none, ownMapping, 1
+	b.Mem, b.page, b.order, b.refs = mem, int32(len(p.large)), ownMapping, 1
+	p.large = append(p.large, b)
 	return b
+}
+
+func (p *Pool) releaseMapping(b *Buf) {
+	last := p.large[len(p.large)-1]
+	last.page, p.large[b.page] = b.page, last
+	p.large = p.large[:len(p.large)-1]
+	p.unmap(b.Mem)
 }
 
 // header recycles a Buf struct (I6).
