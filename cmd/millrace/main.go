@@ -17,6 +17,6 @@ func main() {
 
 func root() *cobra.Command {
 	cmd := cli.Noun("millrace", "A log engine that speaks Kafka's protocol", cli.Commands()...)
-	cmd.AddCommand(doctor.Command())
+	cmd.AddCommand(serveCommand(), doctor.Command(), versionCommand())
 	return cmd
 }

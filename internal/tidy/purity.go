@@ -21,6 +21,7 @@ var impure = map[string]string{
 	"engine/helpers.go":  "the helpers that run jobs off the cores",
 	"engine/mail.go":     "how other goroutines enter a core",
 	"engine/identity.go": "start-up, before the cores run",
+	"engine/snapshot.go": "asks the cores from another goroutine",
 	"raftmeta/local.go":  "a quorum for tests and simulation, entered from any goroutine",
 }
 

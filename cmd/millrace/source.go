@@ -1,0 +1,47 @@
+package main
+
+import (
+	"errors"
+	"sync/atomic"
+
+	"millrace/engine"
+	"millrace/internal/admin/status"
+)
+
+// source is the admin server's view of a broker that is not there yet, serves, or stops.
+type source struct {
+	broker   atomic.Pointer[engine.Broker]
+	stopping atomic.Bool
+}
+
+var (
+	errStarting = errors.New("starting: recovering the data directory")
+	errStopping = errors.New("stopping")
+)
+
+// Ready implements status.Source.
+func (s *source) Ready() error {
+	switch {
+	case s.stopping.Load():
+		return errStopping
+	case s.broker.Load() == nil:
+		return errStarting
+	}
+	return s.broker.Load().Ready()
+}
+
+// Healthy implements status.Source.
+func (s *source) Healthy() error {
+	if b := s.broker.Load(); b != nil {
+		return b.Healthy()
+	}
+	return nil
+}
+
+// Snapshot implements status.Source.
+func (s *source) Snapshot() (*status.Snapshot, error) {
+	if err := s.Ready(); err != nil {
+		return nil, err
+	}
+	return s.broker.Load().Snapshot()
+}
