@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -29,6 +30,8 @@ func (e endpoint) String() string {
 	return e.name + "://" + at
 }
 
+var listenerName = regexp.MustCompile(`^[A-Za-z0-9_-]+$`)
+
 // parseEndpoints reads a list; every error names the entry.
 func parseEndpoints(list string) ([]endpoint, error) {
 	var out []endpoint
@@ -40,7 +43,7 @@ func parseEndpoints(list string) ([]endpoint, error) {
 		name, at, named := strings.Cut(entry, "://")
 		if !named {
 			name, at = "", entry
-		} else if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") != "" {
+		} else if !listenerName.MatchString(name) {
 			return nil, fmt.Errorf("%q: %q is no listener name", entry, name)
 		}
 		host, ports, err := net.SplitHostPort(at)

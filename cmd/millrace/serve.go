@@ -50,7 +50,8 @@ func serveCommand() *cobra.Command {
 	fl := cmd.Flags()
 	fl.Int32Var(&f.nodeID, "node-id", 1, "node.id")
 	fl.StringVar(&f.data, "data", "data", "data directory (log.dirs)")
-	fl.StringArrayVar(&f.listen, "listen", []string{defaultBind}, "HOST:PORT or NAME://HOST:PORT (listeners; repeatable)")
+	fl.StringArrayVar(&f.listen, "listen", []string{defaultBind},
+		"HOST:PORT or NAME://HOST:PORT (listeners; repeatable)")
 	fl.StringArrayVar(&f.advertise, "advertise", nil,
 		"what clients are told, HOST:PORT or NAME://HOST:PORT (advertised.listeners;\n"+
 			"repeatable; default: the address that the client came to)")

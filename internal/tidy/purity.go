@@ -21,12 +21,16 @@ var impure = map[string]string{
 	"engine/helpers.go":  "the helpers that run jobs off the cores",
 	"engine/mail.go":     "how other goroutines enter a core",
 	"engine/identity.go": "start-up, before the cores run",
+	"segment/open.go":    "recovery, before the cores run",
 	"engine/snapshot.go": "asks the cores from another goroutine",
 	"raftmeta/local.go":  "a quorum for tests and simulation, entered from any goroutine",
 }
 
 // mayskip are tests that need what a machine may lack; the reason tells what.
 var mayskip = map[string]string{
+	"netio/probe_test.go":        "what the probe finds differs by machine",
+	"netio/wake_test.go":         "needs two processors",
+	"netio/bench_test.go":        "benchmarks of io_uring, where it is to be had",
 	"netio/netio_test.go":        "seccomp may forbid io_uring; the epoll engine runs the same suite",
 	"internal/vfs/fs_test.go":    "tmpfs and some overlays have no O_DIRECT",
 	"protocol/kafka_jar_test.go": "compares with Apache Kafka's jars, which make compat fetches",

@@ -104,7 +104,7 @@ func (t *tree) imports(f *file) {
 		t.find(f.name, 0, "room", "%s is no room of the house: see docs/ARCHITECTURE.md", f.dir())
 		return
 	}
-	if f.test {
+	if f.test || anyWithin(f.dir(), t.apart) {
 		return
 	}
 	for _, spec := range f.ast.Imports {

@@ -79,6 +79,8 @@ func TestImportRules(t *testing.T) {
 		"netio/a.go":          comment + "import _ \"millrace/protocol\"\n",
 		"engine/a.go":         comment + "import _ \"millrace/raftmeta/hraft\"\n",
 		"engine/group/a.go":   comment + "import _ \"millrace/protocol\"\n",
+		"test/far/go.mod":     "module far\n",
+		"test/far/a.go":       comment + "import _ \"github.com/IBM/sarama\"\n",
 		"internal/arena/a.go": comment + "import _ \"millrace/segment\"\n",
 		"raftmeta/a.go":       comment + "import _ \"github.com/hashicorp/raft\"\n",
 		"raftmeta/hraft/a.go": comment + "import _ \"github.com/hashicorp/raft\"\n",

@@ -57,6 +57,7 @@ type tree struct {
 	set   *token.FileSet
 	files []*file
 	docs  []string // markdown files
+	apart []string // folders with a go.mod of their own: foreign clients
 	found []Finding
 }
 
@@ -101,6 +102,8 @@ func load(root string) (*tree, error) {
 		}
 		rel = filepath.ToSlash(rel)
 		switch {
+		case d.Name() == "go.mod" && rel != "go.mod":
+			t.apart = append(t.apart, path.Dir(rel))
 		case strings.HasSuffix(rel, ".md"):
 			t.docs = append(t.docs, rel)
 		case strings.HasSuffix(rel, ".go"):

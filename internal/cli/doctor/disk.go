@@ -49,7 +49,9 @@ var kinds = map[int64]struct {
 func directory(dir string, measure bool) []Check {
 	at, err := nearest(dir)
 	if err != nil {
-		return []Check{{Name: "data directory", Verdict: Fail, Found: err.Error(), Advice: "choose another with --data"}}
+		return []Check{{
+			Name: "data directory", Verdict: Fail, Found: err.Error(), Advice: "choose another with --data",
+		}}
 	}
 	found := at
 	if at != filepath.Clean(dir) {
