@@ -18,6 +18,8 @@ func FuzzLoad(f *testing.F) {
 			{MemberID: "a", InstanceID: &name, Subscription: subscribe("t")}, {MemberID: "b"}}}
 	f.Add(groupKey("g"), v.AppendTo(nil), true)
 	f.Add(groupKey("g"), []byte(nil), false)
+	v.Members = nil // what nobody writes: a protocol without members
+	f.Add(groupKey("g"), v.AppendTo(nil), false)
 	f.Fuzz(func(t *testing.T, key, value []byte, twice bool) {
 		if len(value) == 0 {
 			value = nil

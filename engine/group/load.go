@@ -170,11 +170,14 @@ func (g *group) restore(v *kmsg.GroupMetadataValue) {
 		m.timer.fire = func() { g.sessionTimeout(m) }
 		g.add(m, v.ProtocolType)
 	}
-	if len(g.members) > 0 {
+	switch {
+	case len(g.members) == 0:
+		g.protocol, g.leader = nil, ""
+	case g.members[g.leader] == nil:
+		g.leader = g.first.id
+		fallthrough
+	default:
 		g.state = Stable
-		if g.members[g.leader] == nil {
-			g.leader = g.first.id
-		}
 	}
 	g.learnTopics()
 }
