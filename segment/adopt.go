@@ -1,0 +1,109 @@
+package segment
+
+import (
+	"fmt"
+
+	"millrace/internal/vfs"
+)
+
+// adopt takes over a journal file of an earlier boot.
+func (s *Shard) adopt(sc *scanned, needed bool) error {
+	f, err := s.o.FS.Open(sc.name, vfs.ReadWrite, true)
+	if err != nil {
+		return fmt.Errorf("segment: open %s: %w", sc.name, err)
+	}
+	jf := &jfile{name: sc.name, f: f, size: sc.size}
+	if needed {
+		s.j.old = append(s.j.old, jf)
+		return nil
+	}
+	if s.j.total+sc.size > s.o.JournalMax && s.j.total > 0 {
+		if err := f.Close(); err != nil {
+			return fmt.Errorf("segment: close %s: %w", sc.name, err)
+		}
+		if err := s.o.FS.Remove(sc.name); err != nil {
+			return fmt.Errorf("segment: remove %s: %w", sc.name, err)
+		}
+		return nil
+	}
+	s.j.total += sc.size
+	s.j.addFree(jf)
+	return nil
+}
+
+// firstFile sees that there is a file to begin with; a small one is quickly made.
+func (s *Shard) firstFile() error {
+	if len(s.j.free) > 0 {
+		return nil
+	}
+	size := min(s.o.JournalFile, firstJournalFile)
+	m := makeJournalFile(s.o.FS, s.o.Dir, s.o.Directory, s.newFileNumber(), size, s.boot)
+	if m.err != nil {
+		return m.err
+	}
+	s.j.total += size
+	s.j.addFree(m.file)
+	return nil
+}
+
+// Close closes all files and gives the directory's lock back. Drain first for a
+// clean stop; without it the next Open replays the journal. No effect may be in
+// flight.
+func Close(shards []*Shard) error {
+	var first error
+	for _, s := range shards {
+		if err := s.release(); err != nil && first == nil {
+			first = err
+		}
+	}
+	if len(shards) > 0 && shards[0].shared.unlock != nil {
+		if err := shards[0].shared.unlock(); err != nil && first == nil {
+			first = err
+		}
+		shards[0].shared.unlock = nil
+	}
+	return first
+}
+
+// release closes files and gives memory back to the pool.
+func (s *Shard) release() error {
+	var first error
+	note := func(err error) {
+		if err != nil && first == nil {
+			first = err
+		}
+	}
+	j := &s.j
+	files := append(append(append([]*jfile{}, j.free...), j.used...), j.old...)
+	if j.cur != nil {
+		files = append(files, j.cur)
+	}
+	for _, f := range files {
+		note(f.f.Close())
+	}
+	for g := s.files.first; g != nil; g = g.fd.next {
+		note(g.fd.f.Close())
+	}
+	for _, l := range s.list {
+		if l == nil {
+			continue
+		}
+		for _, c := range l.tail.live() {
+			s.pool.Release(c.buf)
+		}
+		l.tail = tail{}
+	}
+	for _, b := range s.cache.reserve {
+		s.pool.Release(b)
+	}
+	s.cache = cache{}
+	for _, g := range []*group{s.st.gather, s.st.flying, s.st.spare} {
+		if g != nil {
+			s.pool.Release(g.buf)
+		}
+	}
+	s.st = stager{}
+	s.j = journal{}
+	s.files = fileCache{}
+	return first
+}

@@ -1,0 +1,271 @@
+package segment
+
+import (
+	"fmt"
+	"hash/crc32"
+	"path/filepath"
+	"strings"
+
+	"millrace/internal/vfs"
+)
+
+// restWrite is the end of an active segment that does not fill a block: a clean
+// stop writes it, so that the file is whole for Kafka's tools.
+type restWrite struct {
+	log  *Log
+	dir  string
+	base int64
+	pos  int64
+	data []byte
+}
+
+func (w *sweep) noteRest(l *Log, g *seg, part []byte) {
+	w.rest = append(w.rest, restWrite{
+		log: l, dir: l.dir(), base: g.base, pos: floor(g.size),
+		data: append([]byte(nil), part...),
+	})
+}
+
+// syncItem is a segment file to make durable, after trimming it when truncate ≥ 0.
+type syncItem struct {
+	dir      string
+	base     int64
+	truncate int64
+}
+
+// manySyncs is from how many files on one syncfs is cheaper than syncing each.
+const manySyncs = 64
+
+// checkpointTask is the blocking end of a sweep.
+type checkpointTask struct {
+	fs    vfs.FS
+	dir   string
+	boot  uint64
+	core  int
+	sync  []syncItem
+	dirs  []string // of new files
+	index []indexWrite
+	rest  []restWrite
+	data  []byte // of the checkpoint, without its CRC
+	segs  []*seg // for the shard: not touched here
+	fresh []*seg
+}
+
+// run makes segments, then indexes, then the checkpoint durable, in this order.
+func (t *checkpointTask) run() checkpointDone {
+	err := t.all()
+	return checkpointDone{task: t, err: err}
+}
+
+func (t *checkpointTask) all() error {
+	many := len(t.sync)+len(t.dirs)+len(t.index)+len(t.rest) > manySyncs
+	for i := range t.rest {
+		if err := t.writeRest(&t.rest[i], many); err != nil {
+			return err
+		}
+	}
+	for _, item := range t.sync {
+		if err := t.syncOne(item, many); err != nil {
+			return err
+		}
+	}
+	for i := range t.index {
+		if err := t.writeIndex(&t.index[i], many); err != nil {
+			return err
+		}
+	}
+	if many {
+		if err := t.fs.SyncFS(logRoot(t.dir)); err != nil {
+			return fmt.Errorf("segment: syncfs: %w", err)
+		}
+	} else if err := t.syncDirs(); err != nil {
+		return err
+	}
+	body := t.data
+	sum := crc32.Checksum(body, castagnoli)
+	name := checkpointName(t.dir, t.boot, t.core)
+	if err := t.fs.WriteFile(name, le.AppendUint32(body, sum)); err != nil {
+		return fmt.Errorf("segment: write %s: %w", name, err)
+	}
+	return nil
+}
+
+func (t *checkpointTask) syncDirs() error {
+	last := ""
+	for _, dir := range t.dirs {
+		if dir == last {
+			continue
+		}
+		last = dir
+		if err := t.fs.SyncDir(dir); err != nil {
+			return fmt.Errorf("segment: sync %s: %w", dir, err)
+		}
+	}
+	if len(t.dirs) == 0 {
+		return nil
+	}
+	if err := t.fs.SyncDir(logRoot(t.dir)); err != nil {
+		return fmt.Errorf("segment: sync %s: %w", logRoot(t.dir), err)
+	}
+	return nil
+}
+
+func (t *checkpointTask) syncOne(item syncItem, many bool) error {
+	if many && item.truncate < 0 {
+		return nil
+	}
+	name := segmentPath(item.dir, item.base, endLog)
+	return t.edit(name, vfs.ReadWrite, func(f vfs.File) error {
+		if item.truncate >= 0 {
+			if err := f.Truncate(item.truncate); err != nil {
+				return err
+			}
+		}
+		if many {
+			return nil
+		}
+		return f.Sync()
+	})
+}
+
+// edit opens a file for one change and closes it.
+func (t *checkpointTask) edit(name string, mode vfs.Mode, f func(vfs.File) error) error {
+	file, err := t.fs.Open(name, mode, false)
+	if err != nil {
+		return fmt.Errorf("segment: open %s: %w", name, err)
+	}
+	if err := f(file); err != nil {
+		_ = file.Close()
+		return fmt.Errorf("segment: %s: %w", name, err)
+	}
+	return file.Close()
+}
+
+func (t *checkpointTask) writeRest(r *restWrite, many bool) error {
+	if err := makePartitionDir(t.fs, r.dir, r.log.TP.Topic); err != nil {
+		return fmt.Errorf("segment: make %s: %w", r.dir, err)
+	}
+	name := segmentPath(r.dir, r.base, endLog)
+	t.dirs = append(t.dirs, r.dir)
+	return t.edit(name, vfs.Create, func(f vfs.File) error {
+		if len(r.data) > 0 {
+			if _, err := f.WriteAt(r.data, r.pos); err != nil {
+				return err
+			}
+		}
+		if err := f.Truncate(r.pos + int64(len(r.data))); err != nil {
+			return err
+		}
+		if many {
+			return nil
+		}
+		return f.Sync()
+	})
+}
+
+func (t *checkpointTask) writeIndex(w *indexWrite, many bool) error {
+	put := func(ending string, b []byte, at int64) error {
+		if len(b) == 0 {
+			return nil
+		}
+		name := segmentPath(w.dir, w.base, ending)
+		if at == 0 {
+			t.dirs = append(t.dirs, w.dir)
+		}
+		return t.edit(name, vfs.Create, func(f vfs.File) error {
+			if _, err := f.WriteAt(b, at); err != nil {
+				return err
+			}
+			if err := f.Truncate(at + int64(len(b))); err != nil {
+				return err
+			}
+			if many {
+				return nil
+			}
+			return f.Sync()
+		})
+	}
+	if err := put(endIndex, w.offsets, w.offsetAt); err != nil {
+		return err
+	}
+	return put(endTime, w.times, w.timeAt)
+}
+
+func checkpointDir(dir string) string { return filepath.Join(dir, "checkpoint") }
+
+func checkpointName(dir string, boot uint64, core int) string {
+	return filepath.Join(checkpointDir(dir), fmt.Sprintf("%016x-%04x", boot, core))
+}
+
+// bootMark is the content of journal/boot: how often the directory was opened, and
+// the last boot whose cores have all written a checkpoint.
+//
+//	0 magic "MRBT", 4 version u16, 8 directory id, 24 boot u64, 32 complete u64, 40 crc u32
+const bootMagic = 0x5442524d
+
+func bootName(dir string) string { return filepath.Join(journalDir(dir), "boot") }
+
+func bootBytes(id [16]byte, boot, complete uint64) []byte {
+	b := make([]byte, 44)
+	le.PutUint32(b, bootMagic)
+	le.PutUint16(b[4:], formatVersion)
+	copy(b[8:], id[:])
+	le.PutUint64(b[24:], boot)
+	le.PutUint64(b[32:], complete)
+	le.PutUint32(b[40:], crc32.Checksum(b[:40], castagnoli))
+	return b
+}
+
+// parseBoot reads journal/boot; rule says what is broken.
+func parseBoot(b []byte, id [16]byte) (boot, complete uint64, rule string) {
+	switch {
+	case len(b) != 44:
+		return 0, 0, "length"
+	case le.Uint32(b) != bootMagic:
+		return 0, 0, "magic"
+	case le.Uint16(b[4:]) > formatVersion:
+		return 0, 0, "version"
+	case le.Uint32(b[40:]) != crc32.Checksum(b[:40], castagnoli):
+		return 0, 0, "crc"
+	case [16]byte(b[8:24]) != id:
+		return 0, 0, "directory id"
+	}
+	return le.Uint64(b[24:]), le.Uint64(b[32:]), ""
+}
+
+// completeBoot notes that all cores of boot have written a checkpoint, and removes
+// the checkpoints of earlier ones.
+func completeBoot(fs vfs.FS, dir string, id [16]byte, boot uint64) error {
+	if err := fs.WriteFile(bootName(dir), bootBytes(id, boot, boot)); err != nil {
+		return fmt.Errorf("segment: write %s: %w", bootName(dir), err)
+	}
+	return removeCheckpoints(fs, dir, boot)
+}
+
+// removeCheckpoints removes the checkpoints of boots before boot.
+func removeCheckpoints(fs vfs.FS, dir string, boot uint64) error {
+	names, err := fs.List(checkpointDir(dir))
+	if err != nil {
+		return fmt.Errorf("segment: list checkpoints: %w", err)
+	}
+	for _, name := range names {
+		b, _, ok := parseCheckpointName(name)
+		if !ok || b >= boot {
+			continue
+		}
+		if err := fs.Remove(filepath.Join(checkpointDir(dir), name)); err != nil {
+			return fmt.Errorf("segment: remove checkpoint: %w", err)
+		}
+	}
+	return nil
+}
+
+func parseCheckpointName(name string) (boot uint64, core int, ok bool) {
+	a, b, found := strings.Cut(name, "-")
+	if !found || len(a) != 16 || len(b) != 4 {
+		return 0, 0, false
+	}
+	_, err1 := fmt.Sscanf(a, "%x", &boot)
+	_, err2 := fmt.Sscanf(b, "%x", &core)
+	return boot, core, err1 == nil && err2 == nil
+}

@@ -1,0 +1,311 @@
+package segment
+
+import (
+	"millrace/internal/arena"
+	"millrace/internal/invariant"
+)
+
+// group is what one journal write carries: a commit header and entries.
+type group struct {
+	buf     *arena.Buf
+	mem     []byte // of buf
+	n       int    // bytes used, header included; 0: not begun
+	room    int    // bytes it may use: the buffer, or what is left of the file
+	entries uint32
+	last    Seq // last entry that is whole with this group
+	touched []touch
+	number  uint64
+}
+
+// touch is the new end of a log that a commit makes durable.
+type touch struct {
+	log *Log
+	end int64 // offset
+	abs int64
+}
+
+// pending is an entry that did not fit the group: its payload waits in the tail.
+type pending struct {
+	log  *Log // nil: dropped meanwhile
+	h    entryHeader
+	abs  int64 // of the payload in the log's tail
+	end  int64 // log end offset once it is durable
+	seq  Seq
+	done uint32 // payload bytes staged
+}
+
+// stager gathers entries into groups and groups into commits.
+type stager struct {
+	gather  *group
+	flying  *group // nil: no write in flight
+	spare   *group
+	queue   []pending // from qhead on
+	qhead   int
+	backlog int64  // payload bytes in queue
+	seq     Seq    // last staged
+	durable Seq    // last durable
+	number  uint64 // groups begun
+	commits uint64 // sequence of the last commit
+
+	off     int64 // of flying in its file
+	written int   // bytes of flying that are in the file
+	padded  int   // bytes of flying to write
+	syncing bool  // flying is written, its sync is due or in flight
+}
+
+// minRoom is the least that a commit is begun for: header, entry header and some.
+const minRoom = 2 * block
+
+// begin makes the gathering group ready to take entries; false: no journal space.
+func (s *Shard) begin() bool {
+	g := s.st.gather
+	if g.n > 0 {
+		return true
+	}
+	if s.j.cur == nil || s.j.cur.left() < minRoom {
+		if !s.nextFile() {
+			return false
+		}
+	}
+	left := s.j.cur.left()
+	if s.st.flying != nil && s.j.flyingIn == s.j.cur {
+		invariant.Check(s.j.cur.pos == s.st.off+int64(s.st.padded))
+	}
+	s.st.number++
+	g.number = s.st.number
+	g.room = int(min(int64(len(g.mem)), left))
+	g.n = commitHeaderSize
+	g.entries, g.touched = 0, g.touched[:0]
+	return true
+}
+
+// stage takes one entry. Its payload is b, which lies at abs of the log's tail.
+//
+//hot:noalloc
+func (s *Shard) stage(l *Log, h *entryHeader, b []byte, abs, end int64) Seq {
+	st := &s.st
+	st.seq++
+	h.total, h.seq = uint32(len(b)), st.seq
+	if st.qhead == len(st.queue) && s.begin() &&
+		st.gather.room-st.gather.n >= entryHeaderSize+len(b) {
+		g := st.gather
+		h.flags, h.from, h.length = flagFirst, 0, h.total
+		putEntryHeader(g.mem[g.n:], h)
+		copy(g.mem[g.n+entryHeaderSize:], b)
+		g.n += entryHeaderSize + len(b)
+		s.wholeEntry(g, l, st.seq, end, abs+int64(len(b)))
+		return st.seq
+	}
+	st.backlog += int64(len(b))
+	l.queued++
+	st.push(pending{log: l, h: *h, abs: abs, end: end, seq: st.seq})
+	s.pump()
+	return st.seq
+}
+
+func (st *stager) push(p pending) {
+	if len(st.queue) == cap(st.queue) && st.qhead > 0 {
+		n := copy(st.queue, st.queue[st.qhead:])
+		clear(st.queue[n:])
+		st.queue, st.qhead = st.queue[:n], 0
+	}
+	st.queue = append(st.queue, p)
+}
+
+// wholeEntry notes that the last fragment of an entry is in g.
+func (s *Shard) wholeEntry(g *group, l *Log, seq Seq, end, abs int64) {
+	g.entries++
+	g.last = seq
+	if l.dropped {
+		return
+	}
+	l.stagedAbs = max(l.stagedAbs, abs)
+	if l.touchGroup == g.number && int(l.touchAt) < len(g.touched) {
+		t := &g.touched[l.touchAt]
+		t.end, t.abs = end, abs
+		return
+	}
+	l.touchGroup, l.touchAt = g.number, int32(len(g.touched))
+	g.touched = append(g.touched, touch{l, end, abs})
+}
+
+// pump moves waiting entries into the gathering group, in fragments where they are
+// larger than what is left of it.
+func (s *Shard) pump() {
+	st := &s.st
+	for st.qhead < len(st.queue) && s.begin() {
+		p := &st.queue[st.qhead]
+		g := st.gather
+		left := p.h.total - p.done
+		room := g.room - g.n - entryHeaderSize
+		if room < 0 || room == 0 && left > 0 {
+			return
+		}
+		if p.log.dropped {
+			st.backlog -= int64(left) // nobody waits for it; its sequence still counts
+			g.last = p.seq
+			g.entries++
+			p.h = entryHeader{kind: kindDrop, tp: p.log.TP, flags: flagFirst, seq: p.seq}
+			putEntryHeader(g.mem[g.n:], &p.h)
+			g.n += entryHeaderSize
+			st.pop()
+			continue
+		}
+		k := min(left, uint32(room))
+		p.h.from, p.h.length, p.h.flags = p.done, k, 0
+		if p.done == 0 {
+			p.h.flags |= flagFirst
+		}
+		if k < left {
+			p.h.flags |= flagMore
+		}
+		putEntryHeader(g.mem[g.n:], &p.h)
+		g.n += entryHeaderSize
+		p.log.tail.read(p.abs+int64(p.done), g.mem[g.n:g.n+int(k)])
+		g.n += int(k)
+		p.done += k
+		st.backlog -= int64(k)
+		if k < left {
+			g.entries++
+			return
+		}
+		s.wholeEntry(g, p.log, p.seq, p.end, p.abs+int64(p.h.total))
+		st.pop()
+	}
+}
+
+func (st *stager) pop() {
+	st.queue[st.qhead].log.queued--
+	st.queue[st.qhead] = pending{}
+	st.qhead++
+	if st.qhead == len(st.queue) {
+		st.queue, st.qhead = st.queue[:0], 0
+	}
+}
+
+// commit sends the gathered group off, if none is in flight.
+func (s *Shard) commit(out *Effects) {
+	st := &s.st
+	if st.flying != nil {
+		s.commitAgain(out)
+		return
+	}
+	s.pump()
+	g := st.gather
+	if g.n == 0 || g.entries == 0 {
+		return
+	}
+	f := s.j.cur
+	st.commits++
+	putCommitHeader(g.mem[:g.n], s.o.Directory, &commitHeader{
+		mode: s.o.Durability, journal: s.id, sequence: st.commits,
+		entries: g.entries, cores: uint16(s.cores),
+	})
+	st.padded = int(ceil(int64(g.n)))
+	clear(g.mem[g.n:st.padded])
+	st.flying, st.gather = g, st.spare
+	st.spare = nil
+	st.off, st.written, st.syncing = f.pos, 0, false
+	s.j.flyingIn = f
+	f.pos += int64(st.padded)
+	s.stats.Commits++
+	s.stats.CommitBytes += uint64(st.padded)
+	s.writeCommit(out)
+	s.pump()
+}
+
+// commitAgain goes on with a write that was short, or with its sync.
+func (s *Shard) commitAgain(out *Effects) {
+	st := &s.st
+	switch {
+	case !s.j.resume:
+	case st.syncing:
+		s.j.resume = false
+		id := s.newOp(op{kind: opCommitSync})
+		out.IO = append(out.IO, IO{ID: id, Kind: IOSync, Fd: s.j.flyingIn.f.Fd()})
+	default:
+		s.writeCommit(out)
+	}
+}
+
+func (s *Shard) writeCommit(out *Effects) {
+	st := &s.st
+	s.j.resume = false
+	from := int(floor(int64(st.written))) // O_DIRECT takes whole blocks only
+	id := s.newOp(op{kind: opCommit, n: int32(from)})
+	out.IO = append(out.IO, IO{
+		ID: id, Kind: IOWrite, Fd: s.j.flyingIn.f.Fd(), Off: st.off + int64(from),
+		Mem:   st.flying.mem[from:st.padded],
+		Dsync: s.o.Durability == Fsync && !s.syncAfter,
+	})
+}
+
+// commitWritten is the completion of a journal write that began at from.
+func (s *Shard) commitWritten(from, res int32) {
+	st := &s.st
+	switch {
+	case again(res):
+		s.j.resume = true
+		return
+	case res <= 0:
+		s.latch("journal write", s.j.flyingIn.name, res)
+		return
+	}
+	st.written = int(from + res)
+	if st.written < st.padded {
+		s.j.resume = true // short: go on where it stopped
+		return
+	}
+	for _, t := range st.flying.touched {
+		if !t.log.dropped {
+			t.log.marks.Written = t.end
+		}
+	}
+	if s.o.Durability == Fsync && s.syncAfter {
+		st.syncing, s.j.resume = true, true
+		return
+	}
+	s.committed()
+}
+
+func (s *Shard) commitSynced(res int32) {
+	switch {
+	case again(res):
+		s.j.resume = true
+	case res < 0:
+		s.latch("journal sync", s.j.flyingIn.name, res)
+	default:
+		s.committed()
+	}
+}
+
+// committed moves the marks of every log in the commit (I3).
+func (s *Shard) committed() {
+	st := &s.st
+	g := st.flying
+	if g.last > st.durable {
+		st.durable = g.last
+	}
+	for i := range g.touched {
+		t := &g.touched[i]
+		l := t.log
+		if l.dropped {
+			continue
+		}
+		m := &l.marks
+		m.Durable = max(m.Durable, t.end)
+		if t.end > m.High {
+			m.High, m.Stable = t.end, t.end
+			l.highAbs = t.abs
+			if !l.advanced {
+				l.advanced = true
+				s.advanced = append(s.advanced, l)
+			}
+		}
+		t.log = nil
+	}
+	g.n = 0
+	st.spare, st.flying = g, nil
+	s.j.flyingIn = nil
+	s.pump()
+}

@@ -1,0 +1,209 @@
+package segment
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"millrace/internal/vfs"
+	"millrace/protocol"
+)
+
+// What is on disk against what the image and the checkpoints say (Open only).
+
+// dirEntry is one directory under log/.
+type dirEntry struct {
+	name      string
+	topic     string
+	partition int32
+	id        protocol.TopicID
+	hasID     bool
+}
+
+// checkDirs moves away what is not in the image, and checks that what should be
+// there is.
+func (op *opening) checkDirs() error {
+	names, err := op.o.FS.List(logRoot(op.o.Dir))
+	if err != nil {
+		return fmt.Errorf("segment: list %s: %w", logRoot(op.o.Dir), err)
+	}
+	all := make([]dirEntry, len(names))
+	err = parallel(len(names), 8, func(i int) error {
+		e := &all[i]
+		e.name = names[i]
+		if e.topic, e.partition, _ = parseDirName(e.name); e.topic == "" {
+			return nil
+		}
+		var err error
+		e.id, e.hasID, err = readMetadata(op.o.FS, filepath.Join(logRoot(op.o.Dir), e.name))
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	byName := map[string]*KnownTopic{}
+	for i := range op.known.Topics {
+		byName[op.known.Topics[i].Name] = &op.known.Topics[i]
+	}
+	for i := range all {
+		if err := op.checkDir(&all[i], byName); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (op *opening) checkDir(e *dirEntry, byName map[string]*KnownTopic) error {
+	path := filepath.Join(logRoot(op.o.Dir), e.name)
+	if strings.HasSuffix(e.name, deletedDir) {
+		return op.removeDir(path, e.name)
+	}
+	t := byName[e.topic]
+	in := t != nil && e.partition < t.Partitions
+	switch {
+	case in && e.hasID && e.id == t.ID:
+		return nil
+	case in && !e.hasID && e.topic != "":
+		return nil // torn before anything relied on it: written anew with the next segment
+	case e.hasID && op.known.Deleted[e.id]:
+		gone := path + "." + e.id.String() + deletedDir
+		_ = op.o.FS.RemoveAll(gone)
+		if err := op.o.FS.Rename(path, gone); err != nil {
+			return fmt.Errorf("segment: move %s: %w", path, err)
+		}
+		return op.removeDir(gone, e.name)
+	}
+	return op.quarantine(path, e)
+}
+
+// removeDir leaves the work to a helper after the start.
+func (op *opening) removeDir(path, name string) error {
+	files := op.o.FS
+	op.shards[0].job(jobDropDir, nil, func() any { return files.RemoveAll(path) })
+	op.rep.Removed = append(op.rep.Removed, name)
+	return nil
+}
+
+func (op *opening) quarantine(path string, e *dirEntry) error {
+	dir := filepath.Join(op.o.Dir, "quarantine")
+	if err := op.o.FS.MkdirAll(dir); err != nil {
+		return fmt.Errorf("segment: make %s: %w", dir, err)
+	}
+	to := filepath.Join(dir, fmt.Sprintf("%s.%d", e.name, op.rep.Boot))
+	if err := op.o.FS.Rename(path, to); err != nil {
+		return fmt.Errorf("segment: move %s: %w", path, err)
+	}
+	if err := op.o.FS.SyncDir(dir); err != nil {
+		return fmt.Errorf("segment: sync %s: %w", dir, err)
+	}
+	if err := op.o.FS.SyncDir(logRoot(op.o.Dir)); err != nil {
+		return fmt.Errorf("segment: sync %s: %w", logRoot(op.o.Dir), err)
+	}
+	op.rep.Quarantined = append(op.rep.Quarantined, to)
+	return nil
+}
+
+// parseDirName splits TOPIC-PARTITION.
+func parseDirName(name string) (topic string, partition int32, ok bool) {
+	i := strings.LastIndexByte(name, '-')
+	if i <= 0 {
+		return "", 0, false
+	}
+	n, err := strconv.ParseInt(name[i+1:], 10, 32)
+	if err != nil || n < 0 || strconv.FormatInt(n, 10) != name[i+1:] {
+		return "", 0, false
+	}
+	return name[:i], int32(n), true
+}
+
+// finishLogs sets the marks of every log, checks that its files are there and
+// clears away what a crash left beside them.
+func (op *opening) finishLogs() error {
+	for _, s := range op.shards {
+		err := parallel(len(s.list), 8, func(i int) error { return op.finishLog(s.list[i]) })
+		if err != nil {
+			return err
+		}
+		for _, l := range s.list {
+			if l.marks.End > 0 {
+				op.rep.Logs++
+			}
+			for _, g := range l.segs {
+				if g.sealed && !g.finished && g.onDisk {
+					g.dirty = true
+					s.fl.dirty = append(s.fl.dirty, g) // to be trimmed by the first sweep
+				}
+			}
+			if l.flushable() {
+				s.flushTo(l, l.goalAbs)
+			}
+		}
+	}
+	return nil
+}
+
+func (op *opening) finishLog(l *Log) error {
+	m := &l.marks
+	m.Stable, m.High, m.Written, m.Durable = m.End, m.End, m.End, m.End
+	l.highAbs = l.tail.end
+	if len(l.segs) == 0 && l.known.journal == 0 {
+		return nil
+	}
+	files := op.o.FS
+	names, err := files.List(l.dir())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("segment: list %s: %w", l.dir(), err)
+	}
+	have := make(map[string]bool, len(names))
+	for _, n := range names {
+		have[n] = true
+	}
+	wanted := make(map[string]bool, 3*len(l.segs))
+	for _, g := range l.segs {
+		for _, ending := range []string{endLog, endIndex, endTime} {
+			wanted[filepath.Base(g.path(ending))] = true
+		}
+		name := filepath.Base(g.path(endLog))
+		if g.onDisk && !have[name] {
+			return &CorruptError{g.path(endLog), 0, "missing"}
+		}
+		if !g.onDisk {
+			continue
+		}
+		if err := checkSize(files, g); err != nil {
+			return err
+		}
+	}
+	return op.clearStale(l, names, wanted)
+}
+
+// checkSize refuses a file that is shorter than what the checkpoint relies on.
+func checkSize(files vfs.FS, g *seg) error {
+	info, err := files.Stat(g.path(endLog))
+	if err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	if info.Size() < g.written {
+		return &CorruptError{g.path(endLog), info.Size(), "length"}
+	}
+	return nil
+}
+
+// clearStale removes segment files that no record lists: they were deleted, or made
+// by a turn of which nothing became durable.
+func (op *opening) clearStale(l *Log, names []string, wanted map[string]bool) error {
+	for _, n := range names {
+		known := strings.HasSuffix(n, endLog) || strings.HasSuffix(n, endIndex) ||
+			strings.HasSuffix(n, endTime)
+		if wanted[n] || !known && !strings.HasSuffix(n, endDeleted) {
+			continue
+		}
+		if err := op.o.FS.Remove(filepath.Join(l.dir(), n)); err != nil {
+			return fmt.Errorf("segment: remove stale %s: %w", n, err)
+		}
+	}
+	return nil
+}

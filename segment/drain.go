@@ -1,0 +1,80 @@
+package segment
+
+import "millrace/internal/clock"
+
+// Drain begins a clean stop: everything is written to segment files, trimmed to
+// size, indexed, and noted in a last checkpoint. Nothing may be appended any more.
+func (s *Shard) Drain() { s.draining = true }
+
+// Drained says that the clean stop is done and nothing is in flight.
+func (s *Shard) Drained() bool { return s.drained }
+
+// quiet says that all that was appended is durable in the journal.
+func (s *Shard) quiet() bool {
+	st := &s.st
+	return st.flying == nil && st.qhead == len(st.queue) && st.gather.entries == 0
+}
+
+// drainTurn notices the end of a clean stop.
+func (s *Shard) drainTurn() {
+	if !s.draining || s.drained || !s.sw.final || s.sw.state != sweepIdle {
+		return
+	}
+	if s.fl.flying > 0 || len(s.newJobs) > 0 || s.jobsRunning() {
+		return
+	}
+	s.drained = true
+}
+
+func (s *Shard) jobsRunning() bool {
+	for i := range s.jobs {
+		if s.jobs[i].kind != jobNone {
+			return true
+		}
+	}
+	return false
+}
+
+// Next is when Turn wants to be called again without another cause.
+func (s *Shard) Next() clock.Instant {
+	if s.err != nil {
+		return clock.Never
+	}
+	if s.busyNow() {
+		return s.now.Mono
+	}
+	at := s.keep.next
+	if s.full {
+		at = min(at, s.fullUntil)
+	}
+	if s.j.retryAt > s.now.Mono {
+		at = min(at, s.j.retryAt)
+	}
+	if len(s.rd.queue) > 0 {
+		at = min(at, s.now.Mono.Add(retryMemory))
+	}
+	return at
+}
+
+// busyNow says that a turn would do something at once, without waiting for a
+// completion.
+func (s *Shard) busyNow() bool {
+	st := &s.st
+	switch {
+	case s.now.Mono < s.fullUntil:
+		return false
+	case st.flying == nil && (st.gather.entries > 0 || st.qhead < len(st.queue) && s.room() > 0):
+		return true
+	case s.j.resume, len(s.newJobs) > 0:
+		return true
+	case s.sw.state == sweepWalking, s.sw.state == sweepWaiting && s.sw.waiting == 0:
+		return true
+	case s.sw.state == sweepIdle && s.sweepDue():
+		return true
+	case s.fl.head < len(s.fl.queue) && s.fl.flying < maxFlushing:
+		return true
+	case s.keep.running:
+		return true
+	}
+	return len(s.j.old) > 0 && s.shared.released.Load()
+}

@@ -1,0 +1,216 @@
+package segment
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"millrace/internal/vfs"
+	"millrace/protocol"
+)
+
+// filePin is a segment's open file. It is closed when nobody has used it for long
+// and no op is in flight on it.
+type filePin struct {
+	f          vfs.File
+	pins       int32
+	prev, next *seg // in the order of use
+}
+
+// fileCache bounds the open files: most recently used first.
+type fileCache struct {
+	first, last *seg
+	open, most  int
+}
+
+func (c *fileCache) unlink(g *seg) {
+	if g.fd.prev == nil {
+		c.first = g.fd.next
+	} else {
+		g.fd.prev.fd.next = g.fd.next
+	}
+	if g.fd.next == nil {
+		c.last = g.fd.prev
+	} else {
+		g.fd.next.fd.prev = g.fd.prev
+	}
+	g.fd.prev, g.fd.next = nil, nil
+}
+
+func (c *fileCache) link(g *seg) {
+	g.fd.next = c.first
+	if c.first == nil {
+		c.last = g
+	} else {
+		c.first.fd.prev = g
+	}
+	c.first = g
+}
+
+// pin takes the open file for one op.
+func (s *Shard) pin(g *seg) {
+	g.fd.pins++
+	if s.files.first != g {
+		s.files.unlink(g)
+		s.files.link(g)
+	}
+}
+
+func (s *Shard) unpin(g *seg) {
+	g.fd.pins--
+	if g.gone && g.fd.pins == 0 {
+		s.closeFile(g)
+	}
+}
+
+// opened enters a file and closes the ones least used.
+func (s *Shard) opened(g *seg, f vfs.File) {
+	g.fd.f = f
+	s.files.link(g)
+	s.files.open++
+	for c := s.files.last; c != nil && s.files.open > s.files.most; {
+		prev := c.fd.prev
+		if c.fd.pins == 0 && c != g && !c.preparing {
+			s.closeFile(c)
+		}
+		c = prev
+	}
+}
+
+func (s *Shard) closeFile(g *seg) {
+	f := g.fd.f
+	if f == nil {
+		return
+	}
+	s.files.unlink(g)
+	s.files.open--
+	g.fd.f = nil
+	s.job(jobClose, nil, func() any { return f.Close() })
+}
+
+// Names on disk.
+
+func logRoot(dir string) string { return filepath.Join(dir, "log") }
+
+func partitionDir(dir, topic string, partition int32) string {
+	return filepath.Join(logRoot(dir), fmt.Sprintf("%s-%d", topic, partition))
+}
+
+func (l *Log) dir() string { return partitionDir(l.shard.o.Dir, l.Topic, l.TP.Partition) }
+
+// path is the segment's file with one of Kafka's endings.
+func (g *seg) path(ending string) string { return segmentPath(g.log.dir(), g.base, ending) }
+
+func segmentPath(dir string, base int64, ending string) string {
+	return filepath.Join(dir, fmt.Sprintf("%020d%s", base, ending))
+}
+
+const (
+	endLog     = ".log"
+	endIndex   = ".index"
+	endTime    = ".timeindex"
+	endDeleted = ".deleted"
+
+	metadataName = "partition.metadata"
+	deletedDir   = "-delete" // TOPIC-PARTITION.ID-delete, as Kafka names it
+)
+
+func metadataBytes(id protocol.TopicID) []byte {
+	return fmt.Appendf(nil, "version: 0\ntopic_id: %s", id)
+}
+
+// readMetadata reads a partition.metadata. ok is false when there is none, or it was
+// torn by a crash before anything relied on it.
+func readMetadata(files vfs.FS, dir string) (id protocol.TopicID, ok bool, err error) {
+	b, err := files.ReadFile(filepath.Join(dir, metadataName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return id, false, nil
+	}
+	if err != nil {
+		return id, false, fmt.Errorf("segment: %s: %w", dir, err)
+	}
+	for line := range bytes.Lines(b) {
+		word, rest, found := strings.Cut(strings.TrimSpace(string(line)), ":")
+		if found && word == "topic_id" {
+			id, err := protocol.ParseTopicID(strings.TrimSpace(rest))
+			return id, err == nil, nil
+		}
+	}
+	return id, false, nil
+}
+
+// preparedFile is what the prepare job answers.
+type preparedFile struct {
+	f       vfs.File // set when it opened one
+	alloc   int64
+	created bool // the file, and perhaps its directory, are new: to be synced
+	err     error
+}
+
+// prepareFile opens a segment's file, makes it and its directory when create, and
+// sees that at least need bytes of it are allocated, wish if the disk has them.
+func prepareFile(files vfs.FS, dir string, id protocol.TopicID, base int64, f vfs.File,
+	create bool, alloc, need, wish int64) (p preparedFile) {
+	p.alloc = alloc
+	if f == nil {
+		mode := vfs.ReadWrite
+		if create {
+			mode = vfs.Create
+			if p.err = makePartitionDir(files, dir, id); p.err != nil {
+				return p
+			}
+			p.created = true
+		}
+		name := segmentPath(dir, base, endLog)
+		if f, p.err = files.Open(name, mode, true); p.err != nil {
+			return p
+		}
+		p.f = f
+	}
+	if need > alloc {
+		err := f.Preallocate(alloc, wish-alloc)
+		p.alloc = wish
+		if err != nil && noSpace(err) && wish > need {
+			err = f.Preallocate(alloc, need-alloc)
+			p.alloc = need
+		}
+		if err != nil && noSpace(err) {
+			p.err, p.alloc = err, alloc
+			return p
+		}
+		// A file system without fallocate allocates as it is written.
+	}
+	return p
+}
+
+// makePartitionDir makes the directory of a partition. One of the same name with
+// another topic id belongs to a deleted topic: it is moved out of the way.
+func makePartitionDir(files vfs.FS, dir string, id protocol.TopicID) error {
+	have, ok, err := readMetadata(files, dir)
+	if err != nil {
+		return err
+	}
+	if ok && have == id {
+		return nil
+	}
+	if ok {
+		if err := files.Rename(dir, dir+"."+have.String()+deletedDir); err != nil {
+			return err
+		}
+	}
+	if err := files.MkdirAll(dir); err != nil {
+		return err
+	}
+	f, err := files.Open(filepath.Join(dir, metadataName), vfs.Create, false)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.WriteAt(metadataBytes(id), 0); err != nil {
+		return err
+	}
+	return f.Sync()
+}

@@ -1,0 +1,236 @@
+package segment
+
+import (
+	"errors"
+	"syscall"
+
+	"millrace/internal/invariant"
+)
+
+// flusher writes tails to segment files: never on the way to an acknowledgement,
+// a few pieces at a time.
+type flusher struct {
+	queue  []*Log // from head on
+	head   int
+	flying int
+	dirty  []*seg // written since the last sync
+	fresh  []*seg // whose file was made since then
+}
+
+const (
+	// maxFlushing bounds the segment writes in flight: the journal shares the disk.
+	maxFlushing = 4
+	// eagerFlush is how much of a log may wait before it is written without a sweep.
+	eagerFlush = 512 << 10
+	// firstAlloc and maxAllocStep bound how far ahead a segment file is allocated.
+	firstAlloc   = 64 << 10
+	maxAllocStep = 64 << 20
+)
+
+// flushable says whether enough whole chunks wait.
+func (l *Log) flushable() bool {
+	c := l.tail.last()
+	return c != nil && c.abs-l.goalAbs >= eagerFlush
+}
+
+// queueFlush wants what is in the log's full chunks written.
+func (s *Shard) queueFlush(l *Log) {
+	goal := l.tail.end
+	if c := l.tail.last(); c != nil && !c.full() {
+		goal = c.abs
+	}
+	s.flushTo(l, goal)
+}
+
+// flushTo wants whole blocks below abs written.
+func (s *Shard) flushTo(l *Log, abs int64) {
+	l.goalAbs = max(l.goalAbs, abs)
+	if l.inFlush {
+		return
+	}
+	l.inFlush = true
+	f := &s.fl
+	if len(f.queue) == cap(f.queue) && f.head > 0 {
+		n := copy(f.queue, f.queue[f.head:])
+		clear(f.queue[n:])
+		f.queue, f.head = f.queue[:n], 0
+	}
+	f.queue = append(f.queue, l)
+}
+
+// flush sends writes off while there is work and room.
+func (s *Shard) flush(out *Effects) {
+	if s.full {
+		if s.now.Mono < s.fullUntil {
+			return
+		}
+		s.full = false // try again; trouble sets it anew
+	}
+	f := &s.fl
+	for f.head < len(f.queue) && f.flying < maxFlushing {
+		l := f.queue[f.head]
+		if !l.dropped && !s.flushLog(l, out) {
+			return
+		}
+		l.inFlush = false
+		f.queue[f.head] = nil
+		f.head++
+		if f.head == len(f.queue) {
+			f.queue, f.head = f.queue[:0], 0
+		}
+	}
+}
+
+// flushLog sends what is ready of one log. False: there is more, but no room.
+func (s *Shard) flushLog(l *Log, out *Effects) bool {
+	live := l.tail.live()
+	for i := max(chunkOf(live, l.flushedAbs), 0); i < len(live); i++ {
+		c := live[i]
+		to := c.ready()
+		if c.abs >= l.goalAbs || c.flying > 0 || to <= c.flushed {
+			continue
+		}
+		if s.fl.flying >= maxFlushing {
+			return false
+		}
+		end := c.pos + ceil(int64(to))
+		if c.seg.fd.f == nil || c.seg.alloc < end {
+			s.prepare(c.seg, end)
+			return true // queued again when the file is there
+		}
+		s.flushChunk(c, to, out)
+	}
+	return true
+}
+
+func (s *Shard) flushChunk(c *chunk, to int, out *Effects) {
+	g := c.seg
+	c.flying = to - c.flushed
+	s.pin(g)
+	s.fl.flying++
+	id := s.newOp(op{kind: opFlush, chunk: c})
+	out.IO = append(out.IO, IO{
+		ID: id, Kind: IOWrite, Fd: g.fd.f.Fd(), Off: c.pos + int64(c.flushed),
+		Mem: c.mem[c.flushed:ceil(int64(to))],
+	})
+}
+
+// prepare starts the job that opens or extends a segment's file.
+func (s *Shard) prepare(g *seg, need int64) {
+	if g.preparing {
+		return
+	}
+	g.preparing = true
+	wish := need
+	if !g.sealed {
+		step := min(max(g.alloc, firstAlloc), maxAllocStep)
+		wish = max(need, min(g.alloc+step, max(ceil(g.log.segmentBytes()), need)))
+	}
+	fs, dir, id, base, f := s.o.FS, g.log.dir(), g.log.TP.Topic, g.base, g.fd.f
+	create, alloc := !g.onDisk, g.alloc
+	if f != nil {
+		s.pin(g)
+	}
+	s.job(jobPrepare, g, func() any {
+		return prepareFile(fs, dir, id, base, f, create, alloc, need, wish)
+	})
+}
+
+func (s *Shard) prepared(g *seg, p preparedFile) {
+	g.preparing = false
+	g.alloc = p.alloc
+	if p.f != nil {
+		invariant.Check(g.fd.f == nil)
+		s.opened(g, p.f)
+	} else if g.fd.f != nil {
+		s.unpin(g)
+	}
+	if p.created && p.f != nil {
+		g.onDisk = true
+		s.fl.fresh = append(s.fl.fresh, g)
+	}
+	if g.gone && g.fd.pins == 0 {
+		s.closeFile(g)
+	}
+	if p.err != nil {
+		s.trouble("segment file "+g.path(endLog), p.err)
+	}
+	if !g.log.dropped && !g.gone {
+		s.flushTo(g.log, g.log.goalAbs)
+	}
+	s.fileReady(g, p.err)
+}
+
+// flushDone is the completion of a segment write.
+func (s *Shard) flushDone(c *chunk, res int32) {
+	g, l := c.seg, c.log
+	want := int(ceil(int64(c.flying)))
+	done := c.flying
+	c.flying = 0
+	s.fl.flying--
+	s.unpin(g)
+	if c.orphan {
+		s.freeChunk(c)
+		return
+	}
+	switch {
+	case again(res):
+		s.flushTo(l, l.goalAbs)
+		return
+	case res <= 0:
+		err := error(syscall.Errno(-res))
+		if res == 0 {
+			err = errors.New("nothing was written")
+		}
+		s.trouble("segment write "+g.path(endLog), err)
+		s.flushTo(l, l.goalAbs)
+		return
+	case int(res) < want:
+		done = min(done, int(floor(int64(res)))) // short: the rest goes again
+	}
+	c.flushed += done
+	g.written += int64(done)
+	s.stats.Flushed += uint64(done)
+	if !g.dirty {
+		g.dirty = true
+		s.fl.dirty = append(s.fl.dirty, g)
+	}
+	if c.flushed < c.ready() {
+		s.flushTo(l, l.goalAbs)
+	}
+	if c.full() && c.flushed == c.n {
+		s.cacheInOrder(l)
+	}
+	s.advanceFlushed(l)
+	s.trimCache()
+}
+
+// cacheInOrder enters a log's written chunks into the cache, oldest first: writes
+// complete in any order, but chunks are given up from the old end only (I6).
+func (s *Shard) cacheInOrder(l *Log) {
+	for _, c := range l.tail.live() {
+		if c.cached {
+			continue
+		}
+		if !c.full() || c.flushed < c.n {
+			return
+		}
+		s.cacheChunk(c)
+	}
+}
+
+// advanceFlushed moves the mark below which everything is in files.
+func (s *Shard) advanceFlushed(l *Log) {
+	live := l.tail.live()
+	for i := max(chunkOf(live, l.flushedAbs), 0); i < len(live); i++ {
+		c := live[i]
+		l.flushedAbs = max(l.flushedAbs, c.abs+int64(c.flushed))
+		if c.flushed < c.n {
+			break
+		}
+	}
+	if l.swept && l.flushedAbs >= l.sweepGoal {
+		l.swept = false
+		s.sw.waiting--
+	}
+}

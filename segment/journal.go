@@ -1,0 +1,205 @@
+package segment
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"millrace/internal/arena"
+	"millrace/internal/clock"
+	"millrace/internal/invariant"
+	"millrace/internal/vfs"
+)
+
+// jfile is one file of the journal: prewritten once, then only overwritten, so that
+// no write on the way to an acknowledgement changes metadata.
+type jfile struct {
+	name    string
+	f       vfs.File
+	size    int64
+	pos     int64 // where the next commit goes
+	lastSeq uint64
+	begun   clock.Instant
+}
+
+func (f *jfile) left() int64 { return f.size - f.pos }
+
+// journal is the ring of a shard's files. A file goes free → cur → used → free.
+type journal struct {
+	cur      *jfile
+	free     []*jfile
+	used     []*jfile // oldest first; they wait for a sweep
+	old      []*jfile // of earlier boots; they wait until every core has swept once
+	flyingIn *jfile   // file of the write in flight
+	resume   bool     // that write has to be gone on with
+
+	total    int64 // bytes of cur, free and used
+	usedSize int64
+	freeSize int64
+	making   bool
+	retryAt  clock.Instant // of making, after no space
+	want     int64         // the largest request that had to wait for room
+	made     uint64
+	minted   uint64 // journal files numbered by this shard
+}
+
+const (
+	firstJournalFile = 8 << 20 // quickly made, so that a first start is
+	quickFill        = 10 * time.Second
+	retrySpace       = time.Second
+)
+
+// nextFile takes a free file as the current one. False: there is none.
+func (s *Shard) nextFile() bool {
+	j := &s.j
+	if len(j.free) == 0 {
+		return false
+	}
+	if j.cur != nil {
+		j.used = append(j.used, j.cur)
+		j.usedSize += j.cur.size
+	}
+	f := j.free[0]
+	copy(j.free, j.free[1:])
+	j.free = j.free[:len(j.free)-1]
+	j.freeSize -= f.size
+	f.pos, f.lastSeq, f.begun = fileHeaderSize, s.st.commits, s.now.Mono
+	j.cur = f
+	return true
+}
+
+func (j *journal) addFree(f *jfile) {
+	j.free = append(j.free, f)
+	j.freeSize += f.size
+}
+
+// recycle frees the first n used files (I5).
+func (j *journal) recycle(n int) {
+	invariant.Check(n <= len(j.used))
+	for _, f := range j.used[:n] {
+		j.usedSize -= f.size
+		j.addFree(f)
+	}
+	k := copy(j.used, j.used[n:])
+	clear(j.used[k:])
+	j.used = j.used[:k]
+}
+
+// room is how many bytes of entries the journal can take before a file comes back.
+func (s *Shard) room() int64 {
+	j := &s.j
+	n := j.freeSize - int64(len(j.free))*(fileHeaderSize+minRoom)
+	if j.cur != nil {
+		n += j.cur.left() - minRoom
+	}
+	return n - int64(s.st.gather.n) - s.st.backlog
+}
+
+// growJournal starts the making of a file when the ring runs short of free ones.
+func (s *Shard) growJournal() {
+	j := &s.j
+	if j.making || s.now.Mono < j.retryAt || s.draining {
+		return
+	}
+	limit := max(s.o.JournalMax, 2*j.want+4*int64(len(s.st.gather.mem)))
+	short := len(j.free) == 0 && (j.cur == nil || s.now.Mono.Sub(j.cur.begun) < quickFill ||
+		j.cur.left() < j.cur.size/2)
+	if !short && j.want <= s.room() {
+		return
+	}
+	size := min(max(s.o.JournalFile, j.total/2, 2*j.want), limit-j.total)
+	size = floor(size)
+	if size < fileHeaderSize+2*minRoom {
+		return
+	}
+	j.making = true
+	fs, dir, id, boot := s.o.FS, s.o.Dir, s.o.Directory, s.boot
+	number := s.newFileNumber()
+	s.job(jobJournal, nil, func() any {
+		return makeJournalFile(fs, dir, id, number, size, boot)
+	})
+}
+
+func (s *Shard) newFileNumber() uint64 {
+	s.j.minted++
+	return uint64(s.id)<<16 | s.j.minted&0xffff
+}
+
+// madeFile is what the job answers.
+type madeFile struct {
+	file *jfile
+	err  error
+}
+
+func (s *Shard) journalMade(m madeFile) {
+	j := &s.j
+	j.making = false
+	if m.err != nil {
+		if !noSpace(m.err) {
+			s.fail("journal file", m.err)
+			return
+		}
+		j.retryAt = s.now.Mono.Add(5 * retrySpace)
+		s.o.Log.Warn("no space for another journal file", "err", m.err)
+		return
+	}
+	j.total += m.file.size
+	j.addFree(m.file)
+	j.want = 0
+}
+
+func journalDir(dir string) string { return filepath.Join(dir, "journal") }
+
+// makeJournalFile creates a file and writes all of it, so that its blocks are
+// allocated and later writes change no metadata. It blocks.
+func makeJournalFile(fs vfs.FS, dir string, id [16]byte, number uint64, size int64,
+	boot uint64) madeFile {
+	name := filepath.Join(journalDir(dir), fmt.Sprintf("%016x.journal", number))
+	f, err := fs.Open(name, vfs.Create, true)
+	if err != nil {
+		return madeFile{err: fmt.Errorf("segment: create %s: %w", name, err)}
+	}
+	if err := prewrite(f, id, number, size, boot); err != nil {
+		_ = f.Close()
+		_ = fs.Remove(name)
+		return madeFile{err: fmt.Errorf("segment: prewrite %s: %w", name, err)}
+	}
+	if err := fs.SyncDir(journalDir(dir)); err != nil {
+		_ = f.Close()
+		return madeFile{err: fmt.Errorf("segment: sync %s: %w", journalDir(dir), err)}
+	}
+	return madeFile{file: &jfile{name: name, f: f, size: size}}
+}
+
+func prewrite(f vfs.File, id [16]byte, number uint64, size int64, boot uint64) error {
+	mem, done := aligned(1 << 20)
+	defer done()
+	clear(mem)
+	if err := f.Preallocate(0, size); err != nil && noSpace(err) {
+		return err
+	}
+	putFileHeader(mem, id, number, size, boot)
+	for off := int64(0); off < size; off += int64(len(mem)) {
+		n := min(int64(len(mem)), size-off)
+		if _, err := f.WriteAt(mem[:n], off); err != nil {
+			return err
+		}
+		if off == 0 {
+			clear(mem[:fileHeaderSize])
+		}
+	}
+	return f.Sync()
+}
+
+// aligned is memory for direct transfers of blocking jobs.
+func aligned(n int) (mem []byte, done func()) {
+	p := arena.New(int64(arena.SizeFor(n)))
+	b := p.Get(n)
+	if b == nil {
+		panic("segment: the kernel gives no memory")
+	}
+	return b.Mem[:n], func() {
+		p.Release(b)
+		_ = p.Close()
+	}
+}

@@ -1,0 +1,457 @@
+package segment
+
+import (
+	"errors"
+	"fmt"
+
+	"io/fs"
+	"log/slog"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+
+	"millrace/internal/arena"
+	"millrace/internal/clock"
+	"millrace/internal/invariant"
+	"millrace/protocol"
+)
+
+// Defaults of Options.
+const (
+	defaultJournalFile = 32 << 20
+	defaultJournalMax  = 512 << 20
+	defaultCache       = 64 << 20
+	defaultOpenFiles   = 4096
+
+	minJournalFile = 128 << 10
+)
+
+func (o *Options) defaults() {
+	if o.JournalFile == 0 {
+		o.JournalFile = defaultJournalFile
+	}
+	if o.JournalMax == 0 {
+		o.JournalMax = defaultJournalMax
+	}
+	if o.CacheBytes == 0 {
+		o.CacheBytes = defaultCache
+	}
+	if o.OpenFiles == 0 {
+		o.OpenFiles = defaultOpenFiles
+	}
+	o.JournalFile = max(floor(o.JournalFile), minJournalFile)
+	o.JournalMax = max(floor(o.JournalMax), 3*o.JournalFile)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = clock.System{}.Now
+	}
+}
+
+// groupBytes is the size of a group buffer: the largest commit.
+func (o *Options) groupBytes() int {
+	return int(min(max(ceil(o.JournalFile/4), 64<<10), maxCommit))
+}
+
+// CoreOf says which core owns a partition. Partitions of one topic are spread.
+func CoreOf(tp protocol.TopicPartition, cores int) int {
+	h := uint64(14695981039346656037) // FNV-1a over the topic id
+	for _, b := range tp.Topic {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	return int((h>>16 + uint64(uint32(tp.Partition))) % uint64(cores))
+}
+
+// opening is the work of Open.
+type opening struct {
+	o      *Options
+	cores  int
+	known  Known
+	rep    Report
+	shards []*Shard
+
+	bootSeen, complete uint64
+	base               uint64 // boot of the newest whole set of checkpoints
+	replay             map[journalID]uint64
+	records            map[protocol.TopicPartition]*logRecord
+	heads              []checkpointHead
+	files              []*scanned
+	chains             []chain
+}
+
+// Open locks the directory, reads checkpoints and journals, and returns shards that
+// are ready to serve: what was not yet in segment files is in memory again and will
+// be written behind. It refuses (CorruptError) where it cannot prove that nothing
+// acknowledged is missing. A crash at any point of it changes nothing.
+func Open(o Options, cores int, k Known) ([]*Shard, Report, error) {
+	invariant.Check(cores > 0 && len(o.Pools) == cores)
+	o.defaults()
+	for _, d := range []string{o.Dir, journalDir(o.Dir), checkpointDir(o.Dir), logRoot(o.Dir)} {
+		if err := o.FS.MkdirAll(d); err != nil {
+			return nil, Report{}, fmt.Errorf("segment: make %s: %w", d, err)
+		}
+	}
+	unlock, err := o.FS.Lock(filepath.Join(o.Dir, "lock"))
+	if err != nil {
+		return nil, Report{}, fmt.Errorf("segment: lock %s: %w", o.Dir, err)
+	}
+	op := &opening{o: &o, cores: cores, known: k}
+	if err := op.run(unlock); err != nil {
+		op.abandon()
+		_ = unlock()
+		return nil, op.rep, err
+	}
+	return op.shards, op.rep, nil
+}
+
+func (op *opening) run(unlock func() error) error {
+	steps := []func() error{
+		op.readBoot, op.readCheckpoints, op.readJournals, op.makeShards,
+		op.replayAll, op.checkDirs, op.finishLogs, op.markBoot, op.journalFiles,
+	}
+	sh := &shared{unlock: unlock}
+	sh.unswept.Store(int32(op.cores))
+	op.shards = make([]*Shard, op.cores)
+	for i := range op.shards {
+		op.shards[i] = &Shard{shared: sh}
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// abandon releases what a failed Open took.
+func (op *opening) abandon() {
+	for _, s := range op.shards {
+		if s != nil && s.pool != nil {
+			s.release()
+		}
+	}
+}
+
+func (op *opening) readBoot() error {
+	b, err := op.o.FS.ReadFile(bootName(op.o.Dir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("segment: %w", err)
+	}
+	var rule string
+	op.bootSeen, op.complete, rule = parseBoot(b, op.o.Directory)
+	if rule != "" {
+		return &CorruptError{bootName(op.o.Dir), 0, rule}
+	}
+	return nil
+}
+
+// readCheckpoints keeps the newest record of every log.
+func (op *opening) readCheckpoints() error {
+	op.replay = map[journalID]uint64{}
+	op.records = map[protocol.TopicPartition]*logRecord{}
+	names, err := op.o.FS.List(checkpointDir(op.o.Dir))
+	if err != nil {
+		return fmt.Errorf("segment: list checkpoints: %w", err)
+	}
+	found := map[uint64]int{}
+	clean := map[uint64]bool{}
+	for _, name := range names {
+		boot, core, ok := parseCheckpointName(name)
+		if !ok || boot < op.complete {
+			continue // a temporary name, or one whose removal was cut short
+		}
+		h, err := op.readCheckpoint(filepath.Join(checkpointDir(op.o.Dir), name))
+		if err != nil {
+			return err
+		}
+		if h.boot != boot || int(h.core) != core {
+			return &CorruptError{name, 0, "name"}
+		}
+		if found[boot] == 0 {
+			clean[boot] = true
+		}
+		found[boot]++
+		clean[boot] = clean[boot] && h.clean
+		op.bootSeen = max(op.bootSeen, boot)
+		if found[boot] == int(h.cores) {
+			op.base = max(op.base, boot)
+		}
+		op.replay[h.journal] = h.replay
+	}
+	if op.base < op.complete {
+		return &CorruptError{checkpointDir(op.o.Dir), 0,
+			fmt.Sprintf("checkpoints of opening %d are missing", op.complete)}
+	}
+	op.rep.Clean = op.base > 0 && clean[op.base] && op.base == op.bootSeen
+	return nil
+}
+
+func (op *opening) readCheckpoint(name string) (checkpointHead, error) {
+	b, err := op.o.FS.ReadFile(name)
+	if err != nil {
+		return checkpointHead{}, fmt.Errorf("segment: %w", err)
+	}
+	h, records, rule := parseCheckpoint(b, op.o.Directory)
+	if rule != "" {
+		return h, &CorruptError{name, 0, rule}
+	}
+	for range h.logs {
+		r, rest, ok := nextLogRecord(records)
+		if !ok {
+			return h, &CorruptError{name, int64(len(b) - len(records)), "record"}
+		}
+		if have := op.records[r.tp]; have == nil || have.journal.boot() < r.journal.boot() {
+			op.records[r.tp] = &r
+		}
+		records = rest
+	}
+	if len(records) != 0 {
+		return h, &CorruptError{name, int64(len(b) - len(records)), "records"}
+	}
+	return h, nil
+}
+
+// readJournals scans all journal files, a few at a time.
+func (op *opening) readJournals() error {
+	dir := journalDir(op.o.Dir)
+	names, err := op.o.FS.List(dir)
+	if err != nil {
+		return fmt.Errorf("segment: list %s: %w", dir, err)
+	}
+	for _, name := range names {
+		if number, ok := strings.CutSuffix(name, ".journal"); ok {
+			n, err := strconv.ParseUint(number, 16, 64)
+			if err == nil {
+				op.files = append(op.files, &scanned{name: filepath.Join(dir, name), number: n})
+			}
+		}
+	}
+	err = parallel(len(op.files), 4, func(i int) error {
+		f, err := scanJournal(op.o.FS, op.files[i].name, op.o.Directory)
+		if err != nil {
+			return err
+		}
+		f.number = op.files[i].number
+		op.files[i] = f
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, f := range op.files {
+		for _, c := range f.commits {
+			op.bootSeen = max(op.bootSeen, c.h.journal.boot())
+		}
+	}
+	var notes []string
+	op.chains, _, notes, err = chains(op.files, op.base, op.replay)
+	op.rep.Notes = append(op.rep.Notes, notes...)
+	if len(op.chains) > 0 {
+		op.rep.Clean = false
+	}
+	return err
+}
+
+// parallel runs f(0) … f(n−1) on a few goroutines and returns the first error by
+// index.
+func parallel(n, workers int, f func(i int) error) error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	next := make(chan int, n)
+	for i := range n {
+		next <- i
+	}
+	close(next)
+	for range min(workers, n) {
+		wg.Go(func() {
+			for i := range next {
+				errs[i] = f(i)
+			}
+		})
+	}
+	wg.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// makeShards makes every log of the image, with the state of its checkpoint.
+func (op *opening) makeShards() error {
+	now := op.o.Now()
+	boot := op.bootSeen + 1
+	for i, s := range op.shards {
+		s.init(op.o, i, op.cores, boot, op.o.Pools[i])
+		s.now = now
+	}
+	for _, t := range op.known.Topics {
+		for p := range t.Partitions {
+			tp := protocol.TopicPartition{Topic: t.ID, Partition: p}
+			s := op.shards[CoreOf(tp, op.cores)]
+			l := s.Create(tp, t.Name, t.Config)
+			if r := op.records[tp]; r != nil {
+				if rule := l.restore(r); rule != "" {
+					return &CorruptError{checkpointDir(op.o.Dir), 0,
+						fmt.Sprintf("%s-%d: %s", t.Name, p, rule)}
+				}
+			}
+		}
+	}
+	op.rep.Boot = boot
+	return nil
+}
+
+func (s *Shard) init(o *Options, core, cores int, boot uint64, pool *arena.Pool) {
+	s.o, s.core, s.cores, s.boot, s.pool = *o, core, cores, boot, pool
+	s.id = makeJournalID(boot, core)
+	s.logs = map[protocol.TopicPartition]*Log{}
+	s.files.most = max(o.OpenFiles/cores, 8)
+	s.sw.number = 1
+	for _, g := range []**group{&s.st.gather, &s.st.spare} {
+		buf := pool.Get(o.groupBytes())
+		invariant.Checkf(buf != nil, "segment: the pool is smaller than the journal's buffers")
+		*g = &group{buf: buf, mem: buf.Mem[:o.groupBytes()]}
+	}
+}
+
+// restore takes over a checkpoint's record; it says which rule is broken.
+func (l *Log) restore(r *logRecord) string {
+	l.known = knownState{journal: r.journal, seq: r.seq}
+	if r.start > r.end || r.high > r.end {
+		return "marks"
+	}
+	l.marks = Marks{Start: r.start, End: r.end}
+	for i := range r.segs {
+		sr := &r.segs[i]
+		g := &seg{
+			log: l, base: sr.base, end: sr.end, size: sr.size, created: sr.created,
+			firstMax: sr.firstMax, maxTime: sr.maxTime, maxAt: sr.maxAt, sealed: sr.sealed,
+			finished: sr.finished, onDisk: sr.onDisk, written: sr.size, alloc: floor(sr.size),
+		}
+		g.index = indexing{since: sr.since, offsets: sr.offsets, times: sr.times,
+			lastTime: sr.lastTime}
+		if i > 0 && l.segs[i-1].end != g.base || g.size < 0 || g.end < g.base {
+			return "segments"
+		}
+		l.segs = append(l.segs, g)
+		l.bytes += g.size
+		l.shard.stats.Segments++
+	}
+	g := l.active()
+	if g == nil {
+		if len(r.tail) != 0 {
+			return "tail"
+		}
+	} else if g.end != r.end {
+		return "end"
+	} else if !g.sealed {
+		if int64(len(r.tail)) != g.size-floor(g.size) {
+			return "tail"
+		}
+		g.written = floor(g.size)
+		l.restoreTail(g, r.tail)
+	}
+	if err := l.producers.Decode(r.producers); err != nil {
+		return "producers"
+	}
+	if err := l.epochs.Decode(r.epochs); err != nil {
+		return "epochs"
+	}
+	return ""
+}
+
+// restoreTail puts the bytes behind the last whole block into the tail. No batch
+// is known to begin there, so reads of them go to the file and end here.
+func (l *Log) restoreTail(g *seg, part []byte) {
+	if len(part) == 0 {
+		return
+	}
+	whole := g.size
+	g.size = floor(g.size) // where the chunk begins
+	c := l.shard.newChunk(l, minChunk, l.marks.End)
+	g.size = whole
+	c.n = copy(c.mem, part)
+	l.tail.end = int64(c.n)
+	l.stagedAbs = l.tail.end
+}
+
+// markBoot makes the number of this opening durable before anything is written
+// under it.
+func (op *opening) markBoot() error {
+	b := bootBytes(op.o.Directory, op.rep.Boot, max(op.complete, op.base))
+	if err := op.o.FS.WriteFile(bootName(op.o.Dir), b); err != nil {
+		return fmt.Errorf("segment: write %s: %w", bootName(op.o.Dir), err)
+	}
+	return nil
+}
+
+// replayAll applies the journals, every core its own logs.
+func (op *opening) replayAll() error {
+	rs := make([]*replayer, op.cores)
+	err := parallel(op.cores, op.cores, func(i int) error {
+		s := op.shards[i]
+		rs[i] = &replayer{s: s, fs: op.o.FS, now: s.now.Wall}
+		return rs[i].run(op.chains)
+	})
+	for _, r := range rs {
+		op.rep.Replayed += r.bytes
+		op.rep.Dropped += r.dropped
+		if r.unknown > 0 {
+			op.rep.Notes = append(op.rep.Notes, fmt.Sprintf(
+				"%d journal entries of topics that are gone", r.unknown))
+		}
+	}
+	return err
+}
+
+// journalFiles sorts the files into those that are still needed and those that may
+// be used at once, and sees that every core has one.
+func (op *opening) journalFiles() error {
+	needed := map[*scanned]bool{}
+	for _, c := range op.chains {
+		for _, r := range c.commits {
+			needed[r.file] = true
+		}
+	}
+	var spare, old []*scanned
+	for _, f := range op.files {
+		switch {
+		case f.unusable:
+			if err := op.o.FS.Remove(f.name); err != nil {
+				return fmt.Errorf("segment: remove %s: %w", f.name, err)
+			}
+		case needed[f]:
+			old = append(old, f)
+		default:
+			spare = append(spare, f)
+		}
+	}
+	err := parallel(op.cores, op.cores, func(i int) error {
+		s := op.shards[i]
+		for k := i; k < len(old); k += op.cores {
+			if err := s.adopt(old[k], true); err != nil {
+				return err
+			}
+		}
+		for k := i; k < len(spare); k += op.cores {
+			if err := s.adopt(spare[k], false); err != nil {
+				return err
+			}
+		}
+		return s.firstFile()
+	})
+	if len(op.chains) > 0 {
+		for _, s := range op.shards {
+			s.sw.first = true // to get the old files back
+		}
+	}
+	op.rep.Direct = op.shards[0].j.free[0].f.Direct()
+	return err
+}

@@ -1,0 +1,303 @@
+package segment
+
+import (
+	"path/filepath"
+	"time"
+
+	"millrace/internal/clock"
+	"millrace/internal/vfs"
+)
+
+// keeper enforces retention and rolls idle segments by age; deletes run as jobs.
+type keeper struct {
+	next    clock.Instant // of the coming round
+	at      int           // log to look at; len(list): the round is over
+	running bool
+	soon    bool // a configuration changed
+	removed []*seg
+	drops   []*Log // dropped, their directories not yet removed
+	jobs    int    // removals that run
+}
+
+const (
+	// keepEvery is how often retention looks at all logs, as Kafka's
+	// log.retention.check.interval.ms would; segments of idle logs roll with it.
+	keepEvery = 10 * time.Second
+	keepLogs  = 64 // looked at per turn
+	// expireProducers is producer.id.expiration.ms.
+	expireProducers = 24 * 3600 * 1000
+)
+
+// tend does what is due of retention and removals.
+func (s *Shard) tend() {
+	k := &s.keep
+	if !k.running && (s.now.Mono >= k.next || k.soon) && !s.draining {
+		k.running, k.soon, k.at = true, false, 0
+	}
+	if k.running {
+		for n := 0; n < keepLogs && k.at < len(s.list); k.at++ {
+			if l := s.list[k.at]; l != nil && l.marks.End > 0 {
+				s.tendLog(l)
+				n++
+			}
+		}
+		if k.at >= len(s.list) {
+			k.running = false
+			k.next = s.now.Mono.Add(keepEvery)
+		}
+	}
+	if len(k.removed)+len(k.drops) > 0 && s.sw.state != sweepWriting {
+		s.startRemovals()
+	}
+}
+
+// tendLog rolls by age and deletes by time and by size.
+func (s *Shard) tendLog(l *Log) {
+	now := s.now.Wall
+	l.producers.Expire(now, expireProducers)
+	if g := l.active(); g != nil && !g.sealed && l.aged(g, -1, now) {
+		l.seal()
+	}
+	if !l.cfg.Delete {
+		return
+	}
+	start := l.marks.Start
+	left := l.bytes
+	for i, g := range l.segs {
+		if g.end > l.marks.High || g.size == 0 {
+			break
+		}
+		old := l.cfg.RetentionMillis >= 0 && now-g.newest() > l.cfg.RetentionMillis
+		big := l.cfg.RetentionBytes >= 0 && left-g.size >= l.cfg.RetentionBytes
+		if !old && !big {
+			break
+		}
+		if i == len(l.segs)-1 && !g.sealed {
+			if !old {
+				break // bytes count whole segments only; the active one stays
+			}
+			l.seal()
+		}
+		start = g.end
+		left -= g.size
+	}
+	if start > l.marks.Start {
+		s.SetStart(l, start)
+	}
+}
+
+// newest is the time retention counts from: that of the records, or of writing when
+// they have none.
+func (g *seg) newest() int64 {
+	if g.maxTime >= 0 {
+		return g.maxTime
+	}
+	return g.created
+}
+
+// SetStart moves the log's start: DeleteRecords, or retention. Whole segments below
+// it are deleted.
+func (s *Shard) SetStart(l *Log, offset int64) Seq {
+	offset = min(offset, l.marks.High)
+	if offset <= l.marks.Start {
+		return s.st.durable
+	}
+	h := entryHeader{kind: kindStart, tp: l.TP, offset: offset}
+	seq := s.stage(l, &h, nil, l.tail.end, 0)
+	s.dropSegments(l, offset, seq)
+	return seq
+}
+
+// startAt moves the start without a journal entry (replay).
+func (l *Log) startAt(offset int64) { l.shard.dropSegments(l, offset, 0) }
+
+// dropSegments takes the segments below offset out of the log. Their files go when
+// the entry that says so is durable.
+func (s *Shard) dropSegments(l *Log, offset int64, seq Seq) {
+	l.marks.Start = max(l.marks.Start, offset)
+	l.marks.Stable = max(l.marks.Stable, l.marks.Start)
+	l.epochs.TruncateStart(l.marks.Start)
+	n := 0
+	for n < len(l.segs) && l.segs[n].end <= l.marks.Start && l.segs[n].end > l.segs[n].base {
+		if n == len(l.segs)-1 && !l.segs[n].sealed {
+			break // the active one stays, as Kafka keeps it
+		}
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	for _, g := range l.segs[:n] {
+		g.gone, g.goneSeq = true, seq
+		l.bytes -= g.size
+		s.stats.Segments--
+		s.rd.dropIndex(g)
+		s.keep.removed = append(s.keep.removed, g)
+	}
+	l.segs = append([]*seg(nil), l.segs[n:]...)
+	for c := l.oldest(); c != nil && c.seg.gone; c = l.oldest() {
+		if c.abs+int64(c.n) > l.stagedAbs {
+			break
+		}
+		l.tail.shift()
+		s.letGo(c)
+	}
+	s.advanceFlushed(l)
+}
+
+func (l *Log) oldest() *chunk {
+	if live := l.tail.live(); len(live) > 0 {
+		return live[0]
+	}
+	return nil
+}
+
+// letGo frees a chunk that is no longer in a tail; one in flight is freed by its
+// completion.
+func (s *Shard) letGo(c *chunk) {
+	if c.cached {
+		s.uncache(c)
+	}
+	if c.flying == 0 {
+		s.freeChunk(c)
+		return
+	}
+	c.orphan = true
+}
+
+// startRemovals starts the jobs that delete files nobody uses any more.
+func (s *Shard) startRemovals() {
+	k := &s.keep
+	kept := k.removed[:0]
+	for _, g := range k.removed {
+		if g.fd.pins > 0 || g.preparing || g.loading || g.goneSeq > s.st.durable || g.log.dropped {
+			if !g.log.dropped {
+				kept = append(kept, g)
+			}
+			continue
+		}
+		s.closeFile(g)
+		if !g.onDisk {
+			continue
+		}
+		files, dir, base := s.o.FS, g.log.dir(), g.base
+		k.jobs++
+		s.job(jobRemove, nil, func() any { return removeSegment(files, dir, base) })
+	}
+	clear(k.removed[len(kept):])
+	k.removed = kept
+	drops := k.drops[:0]
+	for _, l := range k.drops {
+		if l.busy() {
+			drops = append(drops, l)
+			continue
+		}
+		for _, g := range l.segs {
+			s.closeFile(g)
+		}
+		files, dir, id := s.o.FS, l.dir(), l.TP.Topic
+		k.jobs++
+		s.job(jobDropDir, nil, func() any { return removePartition(files, dir, id.String()) })
+	}
+	clear(k.drops[len(drops):])
+	k.drops = drops
+}
+
+// busy says whether something in flight still names the log's files.
+func (l *Log) busy() bool {
+	for _, g := range l.segs {
+		if g.fd.pins > 0 || g.preparing || g.loading {
+			return true
+		}
+	}
+	return false
+}
+
+// removeSegment renames first, so that a crash between leaves no half segment.
+func removeSegment(files vfs.FS, dir string, base int64) any {
+	for _, ending := range []string{endLog, endIndex, endTime} {
+		name := segmentPath(dir, base, ending)
+		if err := files.Rename(name, name+endDeleted); err != nil {
+			continue // an index that never was
+		}
+		if err := files.Remove(name + endDeleted); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// removePartition removes a dropped topic's directory, if it is still that topic's.
+func removePartition(files vfs.FS, dir, id string) any {
+	have, ok, err := readMetadata(files, dir)
+	if err != nil || !ok || have.String() != id {
+		return err
+	}
+	gone := dir + "." + id + deletedDir
+	if err := files.RemoveAll(gone); err != nil {
+		return err
+	}
+	if err := files.Rename(dir, gone); err != nil {
+		return err
+	}
+	if err := files.SyncDir(filepath.Dir(dir)); err != nil {
+		return err
+	}
+	return files.RemoveAll(gone)
+}
+
+func (s *Shard) removed(v any) {
+	s.keep.jobs--
+	if err, _ := v.(error); err != nil {
+		s.o.Log.Warn("deleting a segment failed", "err", err)
+	}
+}
+
+func (s *Shard) dirDropped(v any) {
+	s.keep.jobs--
+	if err, _ := v.(error); err != nil {
+		s.o.Log.Warn("deleting a partition failed", "err", err)
+	}
+}
+
+// Drop forgets a deleted topic's log; a helper removes its files.
+func (s *Shard) Drop(l *Log) {
+	h := entryHeader{kind: kindDrop, tp: l.TP}
+	s.stage(l, &h, nil, l.tail.end, 0)
+	l.dropped = true
+	delete(s.logs, l.TP)
+	s.list[l.slot] = nil
+	s.stats.Logs--
+	s.stats.Segments -= len(l.segs)
+	if l.swept {
+		l.swept = false
+		s.sw.waiting--
+	}
+	for c := l.oldest(); c != nil; c = l.oldest() {
+		l.tail.shift()
+		s.letGo(c)
+	}
+	for _, g := range l.segs {
+		g.gone = true
+		s.rd.dropIndex(g)
+	}
+	s.keep.drops = append(s.keep.drops, l)
+	s.compactList()
+}
+
+// compactList closes the holes that dropped logs left, between two walks.
+func (s *Shard) compactList() {
+	s.holes++
+	if s.holes < 64 || 2*s.holes < len(s.list) || s.sw.state == sweepWalking || s.keep.running {
+		return
+	}
+	n := 0
+	for _, l := range s.list {
+		if l != nil {
+			s.list[n], l.slot = l, n
+			n++
+		}
+	}
+	clear(s.list[n:])
+	s.list, s.holes = s.list[:n], 0
+}

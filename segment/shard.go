@@ -1,0 +1,346 @@
+package segment
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"syscall"
+
+	"millrace/internal/arena"
+	"millrace/internal/clock"
+	"millrace/internal/invariant"
+	"millrace/protocol"
+)
+
+// Shard is the storage of one core. Its methods are called from that core's thread.
+type Shard struct {
+	o      Options
+	core   int
+	cores  int
+	boot   uint64
+	id     journalID
+	pool   *arena.Pool
+	shared *shared
+
+	now   clock.Now
+	logs  map[protocol.TopicPartition]*Log
+	list  []*Log // in order of creation; nil where one was dropped
+	holes int    // nil entries of list
+
+	st    stager
+	j     journal
+	cache cache
+	fl    flusher
+	files fileCache
+	sw    sweep
+	rd    reader
+	keep  keeper
+
+	ops     []op // by id−1
+	opFree  uint32
+	jobs    []jobSlot
+	jobFree uint32
+	newJobs []Job // since the last turn
+
+	advanced, told []*Log
+	err            error
+	full           bool          // no space: tried again at fullUntil
+	fullUntil      clock.Instant //
+	syncAfter      bool          // write + fdatasync is faster here than a dsync write
+	draining       bool
+	drained        bool
+	stats          Stats
+}
+
+// shared is what the shards of one Open have in common.
+type shared struct {
+	unswept  atomic.Int32 // cores that have not swept in this boot
+	released atomic.Bool  // journal files of earlier boots may be reused
+	unlock   func() error
+	closed   atomic.Bool
+}
+
+// Stats are figures for the metrics, read on the core's thread.
+type Stats struct {
+	Commits      uint64 // journal writes
+	CommitBytes  uint64 // of them, padding included
+	JournalUsed  int64  // bytes of journal files that wait for a sweep
+	JournalTotal int64
+	CacheBytes   int64 // memory of chunks that are written
+	DirtyBytes   int64 // bytes that are not yet in segments
+	Flushed      uint64
+	ColdReads    uint64
+	ColdBytes    uint64
+	Sweeps       uint64
+	Logs         int
+	Segments     int
+	OpenFiles    int
+}
+
+// opKind says whose completion an IO is.
+type opKind uint8
+
+const (
+	opNone opKind = iota
+	opCommit
+	opCommitSync
+	opFlush
+	opRead
+)
+
+// op is an IO in flight.
+type op struct {
+	kind  opKind
+	n     int32
+	next  uint32
+	chunk *chunk
+	read  *reading
+}
+
+// jobKind says whose completion a job is.
+type jobKind uint8
+
+const (
+	jobNone jobKind = iota
+	jobJournal
+	jobPrepare
+	jobClose
+	jobCheckpoint
+	jobComplete
+	jobIndex
+	jobFind
+	jobRemove
+	jobDropDir
+)
+
+type jobSlot struct {
+	kind jobKind
+	next uint32
+	arg  any
+}
+
+func (s *Shard) newOp(o op) uint32 {
+	if s.opFree == 0 {
+		s.ops = append(s.ops, o)
+		return uint32(len(s.ops))
+	}
+	id := s.opFree
+	s.opFree = s.ops[id-1].next
+	s.ops[id-1] = o
+	return id
+}
+
+// job queues blocking work for the next turn.
+func (s *Shard) job(kind jobKind, arg any, run func() any) {
+	id := s.jobFree
+	if id == 0 {
+		s.jobs = append(s.jobs, jobSlot{})
+		id = uint32(len(s.jobs))
+	} else {
+		s.jobFree = s.jobs[id-1].next
+	}
+	s.jobs[id-1] = jobSlot{kind: kind, arg: arg}
+	s.newJobs = append(s.newJobs, Job{ID: id, Run: run})
+}
+
+// Turn ends a turn: at most one group commit goes out, and what of flushing, cold
+// reads, checkpoints and retention is due.
+func (s *Shard) Turn(now clock.Now, out *Effects) {
+	s.now = now
+	if s.err == nil {
+		s.commit(out)
+		s.takeReleased()
+		s.growJournal()
+		s.tend()
+		s.flush(out)
+		s.sweepTurn()
+		s.drainTurn()
+	}
+	s.readTurn(out)
+	out.Jobs = append(out.Jobs, s.newJobs...)
+	clear(s.newJobs)
+	s.newJobs = s.newJobs[:0]
+}
+
+// IODone is the completion of an Effects.IO: bytes, or −errno.
+func (s *Shard) IODone(id uint32, res int32) {
+	o := s.ops[id-1]
+	invariant.Check(o.kind != opNone)
+	s.ops[id-1] = op{next: s.opFree}
+	s.opFree = id
+	switch o.kind {
+	case opCommit:
+		if s.err == nil {
+			s.commitWritten(o.n, res)
+		}
+	case opCommitSync:
+		if s.err == nil {
+			s.commitSynced(res)
+		}
+	case opFlush:
+		s.flushDone(o.chunk, res)
+	case opRead:
+		s.readDone(o.read, res)
+	}
+}
+
+// JobDone is the completion of an Effects.Job.
+func (s *Shard) JobDone(id uint32, v any) {
+	slot := s.jobs[id-1]
+	invariant.Check(slot.kind != jobNone)
+	s.jobs[id-1] = jobSlot{next: s.jobFree}
+	s.jobFree = id
+	switch slot.kind {
+	case jobJournal:
+		s.journalMade(v.(madeFile))
+	case jobPrepare:
+		s.prepared(slot.arg.(*seg), v.(preparedFile))
+	case jobClose:
+	case jobCheckpoint:
+		s.checkpointed(v.(checkpointDone))
+	case jobComplete:
+		if err, _ := v.(error); err != nil {
+			s.fail("checkpoint set", err)
+		}
+	case jobIndex:
+		s.indexLoaded(slot.arg.(*seg), v.(loadedResult))
+	case jobFind:
+		s.found(slot.arg.(*finding), v.(findResult))
+	case jobRemove:
+		s.removed(v)
+	case jobDropDir:
+		s.dirDropped(v)
+	}
+}
+
+// Durable is the last entry that may be acknowledged.
+func (s *Shard) Durable() Seq { return s.st.durable }
+
+// Advanced are the logs whose High moved since the last call; valid until the next.
+func (s *Shard) Advanced() []*Log {
+	clear(s.told)
+	s.told, s.advanced = s.advanced, s.told[:0]
+	for _, l := range s.told {
+		l.advanced = false
+	}
+	return s.told
+}
+
+// Err is the latched failure: the process must leave (I7).
+func (s *Shard) Err() error { return s.err }
+
+// Find returns the log, or nil.
+func (s *Shard) Find(tp protocol.TopicPartition) *Log { return s.logs[tp] }
+
+// Logs are all logs of the shard, in order of creation; not to be kept.
+func (s *Shard) Logs() []*Log {
+	all := make([]*Log, 0, len(s.logs))
+	for _, l := range s.list {
+		if l != nil {
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+// Create makes an empty log. Nothing is written before its first flush.
+func (s *Shard) Create(tp protocol.TopicPartition, topic string, cfg LogConfig) *Log {
+	invariant.Checkf(s.logs[tp] == nil, "segment: %s-%d exists", topic, tp.Partition)
+	l := &Log{TP: tp, Topic: topic, shard: s, cfg: cfg, slot: len(s.list)}
+	s.logs[tp] = l
+	s.list = append(s.list, l)
+	s.stats.Logs++
+	return l
+}
+
+// Configure changes what storage obeys, from the next append on.
+func (s *Shard) Configure(l *Log, cfg LogConfig) {
+	l.cfg = cfg
+	s.keep.soon = true
+}
+
+// Admit says whether a request of so many bytes may be appended now.
+func (s *Shard) Admit(bytes int) Admission { return s.admit(int64(bytes), s.j.total/8) }
+
+// AdmitInternal is Admit for internal topics: they may use what is kept back from
+// others.
+func (s *Shard) AdmitInternal(bytes int) Admission { return s.admit(int64(bytes), 0) }
+
+func (s *Shard) admit(bytes, reserve int64) Admission {
+	if s.err != nil {
+		return Dead
+	}
+	need := bytes + bytes/64 + int64(2*block) + reserve
+	if s.room() < need {
+		s.j.want = max(s.j.want, need)
+		if s.full || s.j.retryAt > s.now.Mono {
+			return Full
+		}
+		return Wait
+	}
+	if s.st.backlog > 0 && s.st.backlog+bytes > 2*int64(len(s.st.gather.mem)) {
+		return Wait
+	}
+	if !s.memoryFor(bytes, reserve > 0) {
+		if s.full {
+			return Full
+		}
+		return Wait
+	}
+	return Admitted
+}
+
+// again says whether a completion is no verdict: the same op may be sent again.
+func again(res int32) bool {
+	return res == -int32(syscall.EAGAIN) || res == -int32(syscall.EINTR)
+}
+
+// latch ends acknowledgement for good (I7).
+func (s *Shard) latch(what, name string, res int32) {
+	var err error = syscall.Errno(-res)
+	if res >= 0 {
+		err = errors.New("nothing was written")
+	}
+	s.fail(what+" "+name, err)
+}
+
+func (s *Shard) fail(what string, err error) {
+	if s.err != nil {
+		return
+	}
+	s.err = fmt.Errorf("segment: %s: %w", what, err)
+	s.o.Log.Error("storage failed: nothing is acknowledged any more", "err", s.err)
+}
+
+// noSpace says whether an error goes away when somebody deletes something.
+func noSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// trouble sorts an error of a flush or a checkpoint: no space is waited out, the
+// rest is final.
+func (s *Shard) trouble(what string, err error) {
+	if !noSpace(err) {
+		s.fail(what, err)
+		return
+	}
+	if !s.full {
+		s.o.Log.Warn("no space on disk: produce requests are refused", "during", what)
+	}
+	s.full = true
+	s.fullUntil = s.now.Mono.Add(retrySpace)
+}
+
+// Stats are the shard's figures.
+func (s *Shard) Stats() Stats {
+	st := s.stats
+	st.JournalUsed, st.JournalTotal = s.j.usedSize, s.j.total
+	st.CacheBytes = s.cache.bytes
+	st.OpenFiles = s.files.open
+	for _, l := range s.list {
+		if l != nil {
+			st.DirtyBytes += l.tail.end - l.flushedAbs
+		}
+	}
+	return st
+}

@@ -1,0 +1,390 @@
+package segment
+
+import (
+	"encoding/binary"
+
+	"millrace/internal/invariant"
+)
+
+// sweep writes out what all tails hold, takes every log's state down, and then
+// gives the journal files back that were full when it began. One runs at a time.
+type sweep struct {
+	number  uint64 // sweeps begun
+	state   sweepState
+	first   bool // one is wanted because a journal was replayed
+	final   bool // of a clean stop
+	pressed bool // memory is short
+	at      int  // next log to walk
+	free    int  // used journal files that it will free
+	waiting int  // logs with writes to wait for
+	replay  uint64
+	buf     []byte
+	logs    uint32
+	rec     logRecord // reused
+	index   []indexWrite
+	rest    []restWrite
+	done    bool // one has completed in this boot
+}
+
+type sweepState uint8
+
+const (
+	sweepIdle sweepState = iota
+	sweepWalking
+	sweepWaiting
+	sweepWriting
+)
+
+const (
+	// walkLogs and walkBytes bound what a sweep does in one turn.
+	walkLogs  = 32
+	walkBytes = 256 << 10
+)
+
+// indexWrite appends entries to a segment's index files.
+type indexWrite struct {
+	seg             *seg
+	dir             string
+	base            int64
+	offsets, times  []byte
+	offsetAt        int64
+	timeAt          int64
+	nOffset, nTimes int
+}
+
+// sweepTurn begins a sweep when one is due and moves the running one on.
+func (s *Shard) sweepTurn() {
+	s.relieve()
+	w := &s.sw
+	if w.state == sweepIdle && s.sweepDue() {
+		s.sweepBegin()
+	}
+	if w.state == sweepWalking {
+		s.sweepWalk()
+	}
+	if w.state == sweepWaiting && w.waiting == 0 && s.now.Mono >= s.fullUntil {
+		s.writeCheckpoint()
+	}
+}
+
+func (s *Shard) sweepDue() bool {
+	j := &s.j
+	switch {
+	case s.now.Mono < s.fullUntil:
+		return false
+	case s.draining:
+		return !s.drained && s.quiet() && !s.sw.final
+	case s.sw.first:
+		return true
+	}
+	return len(j.used) > 0 && (2*j.usedSize > j.total || len(j.free) == 0 && !j.making)
+}
+
+func (s *Shard) sweepBegin() {
+	w := &s.sw
+	w.number++
+	w.state, w.at, w.waiting = sweepWalking, 0, 0
+	w.first = false
+	w.final = s.draining
+	w.free = len(s.j.used)
+	if w.free > 0 {
+		w.replay = s.j.used[w.free-1].lastSeq + 1
+	}
+	if w.final {
+		w.replay = s.st.commits + 1 // quiet: everything is in this checkpoint
+	}
+	w.buf = append(w.buf[:0], make([]byte, checkpointHeader)...)
+	w.logs = 0
+	w.index, w.rest = w.index[:0], w.rest[:0]
+}
+
+// sweepWalk takes a few logs' state down. Logs made meanwhile are walked too; what
+// is appended behind it stays in journal files that this sweep does not free.
+func (s *Shard) sweepWalk() {
+	w := &s.sw
+	limit := len(w.buf) + walkBytes
+	for n := 0; w.at < len(s.list); w.at++ {
+		l := s.list[w.at]
+		if l == nil || len(l.segs) == 0 && l.marks.End == 0 {
+			continue
+		}
+		if n++; n > walkLogs || len(w.buf) > limit {
+			return
+		}
+		s.sweepLog(l)
+	}
+	w.state = sweepWaiting
+}
+
+// sweepLog wants a log's whole blocks written and notes its state as of now.
+func (s *Shard) sweepLog(l *Log) {
+	w := &s.sw
+	r := &w.rec
+	*r = logRecord{
+		tp: l.TP, topic: append(r.topic[:0], l.Topic...), journal: s.id, seq: s.st.seq,
+		start: l.marks.Start, high: l.marks.High, end: l.marks.End,
+		segs: r.segs[:0], tail: r.tail[:0],
+		producers: l.producers.Encode(r.producers[:0]), epochs: l.epochs.Encode(r.epochs[:0]),
+	}
+	for _, g := range l.segs {
+		r.segs = append(r.segs, segRecord{
+			base: g.base, end: g.end, size: g.size, created: g.created, firstMax: g.firstMax,
+			maxTime: g.maxTime, maxAt: g.maxAt, since: g.index.since,
+			lastTime: g.index.lastTime, offsets: g.index.offsets + int64(len(g.index.fresh)),
+			times:  g.index.times + int64(len(g.index.freshT)),
+			sealed: g.sealed, finished: g.sealed, onDisk: g.sealed || g.size >= block || w.final,
+		})
+		w.noteIndex(g)
+	}
+	if g := l.active(); g != nil && !g.sealed {
+		part := g.size - floor(g.size)
+		r.tail = append(r.tail, make([]byte, part)...)
+		if part > 0 {
+			l.tail.read(l.tail.end-part, r.tail)
+		}
+		if w.final {
+			w.noteRest(l, g, r.tail)
+		}
+	}
+	w.buf = appendLogRecord(w.buf, r)
+	w.logs++
+	s.sweepWants(l)
+}
+
+// sweepWants puts the log's whole blocks up for writing.
+func (s *Shard) sweepWants(l *Log) {
+	c := l.tail.last()
+	if c == nil {
+		return
+	}
+	goal := c.abs + int64(c.ready())
+	if l.flushedAbs >= goal {
+		return
+	}
+	l.swept, l.sweepGoal = true, goal
+	s.sw.waiting++
+	s.flushTo(l, l.tail.end)
+}
+
+// noteIndex copies a segment's index entries that are not in its files.
+func (w *sweep) noteIndex(g *seg) {
+	x := &g.index
+	if len(x.fresh) == 0 && len(x.freshT) == 0 {
+		return
+	}
+	iw := indexWrite{
+		seg: g, dir: g.log.dir(), base: g.base,
+		offsetAt: x.offsets * offsetEntrySize, timeAt: x.times * timeEntrySize,
+		nOffset: len(x.fresh), nTimes: len(x.freshT),
+	}
+	for _, e := range x.fresh {
+		iw.offsets = binary.BigEndian.AppendUint32(iw.offsets, uint32(e.offset-g.base))
+		iw.offsets = binary.BigEndian.AppendUint32(iw.offsets, uint32(e.pos))
+	}
+	for _, e := range x.freshT {
+		iw.times = binary.BigEndian.AppendUint64(iw.times, uint64(e.time))
+		iw.times = binary.BigEndian.AppendUint32(iw.times, uint32(e.offset-g.base))
+	}
+	w.index = append(w.index, iw)
+}
+
+// writeCheckpoint starts the job that makes the segments durable and then the
+// checkpoint that relies on them.
+func (s *Shard) writeCheckpoint() {
+	w := &s.sw
+	w.state = sweepWriting
+	putCheckpointHead(w.buf, s.o.Directory, &checkpointHead{
+		boot: s.boot, core: uint16(s.core), cores: uint16(s.cores), clean: w.final,
+		replay: w.replay, journal: s.id, logs: w.logs,
+	})
+	t := &checkpointTask{
+		fs: s.o.FS, dir: s.o.Dir, boot: s.boot, core: s.core, index: w.index,
+		rest: w.rest, data: w.buf, segs: s.fl.dirty, fresh: s.fl.fresh,
+	}
+	for _, g := range s.fl.dirty {
+		g.dirty = false
+		if g.gone || g.log.dropped {
+			continue
+		}
+		item := syncItem{dir: g.log.dir(), base: g.base, truncate: -1}
+		if g.sealed && !g.finished && g.written == g.size {
+			item.truncate = g.size
+			g.trimming = true
+		}
+		t.sync = append(t.sync, item)
+	}
+	for _, g := range s.fl.fresh {
+		if !g.gone && !g.log.dropped {
+			t.dirs = append(t.dirs, g.log.dir())
+		}
+	}
+	s.fl.dirty, s.fl.fresh = nil, nil
+	s.job(jobCheckpoint, nil, func() any { return t.run() })
+}
+
+// checkpointDone is what that job answers.
+type checkpointDone struct {
+	task *checkpointTask
+	err  error
+}
+
+func (s *Shard) checkpointed(d checkpointDone) {
+	w := &s.sw
+	t := d.task
+	if d.err != nil {
+		for _, g := range t.segs { // written, but not known to be durable
+			g.trimming = false
+			if !g.dirty {
+				g.dirty = true
+				s.fl.dirty = append(s.fl.dirty, g)
+			}
+		}
+		s.fl.fresh = append(s.fl.fresh, t.fresh...)
+		w.state = sweepWaiting // and once more
+		s.trouble("checkpoint", d.err)
+		return
+	}
+	for _, g := range t.segs {
+		if g.trimming {
+			g.trimming, g.finished, g.alloc = false, true, g.size
+		}
+	}
+	for i := range t.index {
+		t.index[i].seg.index.persisted(t.index[i].nOffset, t.index[i].nTimes)
+	}
+	s.j.recycle(w.free)
+	w.state = sweepIdle
+	w.buf, w.index, w.rest = t.data, t.index, t.rest
+	if cap(w.buf) > 1<<20 {
+		w.buf = nil // do not keep what 10 000 logs needed
+	}
+	clear(w.index)
+	clear(w.rest)
+	s.stats.Sweeps++
+	if w.final {
+		s.swept()
+		return
+	}
+	s.swept()
+}
+
+// swept counts this core's first sweep: with the last core's, nothing of earlier
+// boots is needed any more.
+func (s *Shard) swept() {
+	if s.sw.done {
+		return
+	}
+	s.sw.done = true
+	left := s.shared.unswept.Add(-1)
+	invariant.Check(left >= 0)
+	if left > 0 {
+		return
+	}
+	fs, dir, id, boot, sh := s.o.FS, s.o.Dir, s.o.Directory, s.boot, s.shared
+	s.job(jobComplete, nil, func() any {
+		if err := completeBoot(fs, dir, id, boot); err != nil {
+			return err
+		}
+		sh.released.Store(true)
+		return nil
+	})
+}
+
+// persisted forgets entries that are in the files now.
+func (x *indexing) persisted(offsets, times int) {
+	x.fresh = append(x.fresh[:0], x.fresh[offsets:]...)
+	x.freshT = append(x.freshT[:0], x.freshT[times:]...)
+	x.offsets += int64(offsets)
+	x.times += int64(times)
+}
+
+// takeReleased takes over journal files of earlier boots once they are free.
+func (s *Shard) takeReleased() {
+	j := &s.j
+	if len(j.old) == 0 || !s.shared.released.Load() {
+		return
+	}
+	for _, f := range j.old {
+		if j.total+f.size > s.o.JournalMax && len(j.free) > 0 {
+			fs, f := s.o.FS, f
+			s.job(jobClose, nil, func() any {
+				_ = f.f.Close()
+				return fs.Remove(f.name)
+			})
+			continue
+		}
+		j.total += f.size
+		j.addFree(f)
+	}
+	j.old = nil
+}
+
+// relieve writes out what it can when memory is short, without a checkpoint.
+func (s *Shard) relieve() {
+	if !s.sw.pressed || s.fl.flying > 0 || s.fl.head < len(s.fl.queue) {
+		return
+	}
+	s.sw.pressed = false
+	for _, l := range s.list {
+		if l == nil {
+			continue
+		}
+		c := l.tail.last()
+		if c == nil {
+			continue
+		}
+		if l.flushedAbs < c.abs+int64(c.ready()) {
+			s.flushTo(l, l.tail.end)
+		} else {
+			s.shrink(l, c)
+		}
+	}
+}
+
+// shrink moves what is left of a large chunk to a small one, so that the large one
+// can be given up.
+func (s *Shard) shrink(l *Log, c *chunk) {
+	if c.full() || c.flying > 0 || c.flushed == 0 || c.flushed != c.ready() {
+		return
+	}
+	part := c.n - c.flushed
+	from := c.flushed
+	if part == 0 {
+		c.mem = c.mem[:c.n]
+		s.cacheInOrder(l)
+		return
+	}
+	buf := s.pool.Get(minChunk)
+	if buf == nil {
+		return
+	}
+	d := s.cache.spare
+	if d == nil {
+		d = &chunk{}
+	} else {
+		s.cache.spare = d.next
+	}
+	*d = chunk{
+		log: l, seg: c.seg, buf: buf, mem: buf.Mem, pos: c.pos + int64(from),
+		abs: c.abs + int64(from), first: c.first, n: part, marks: d.marks[:0],
+	}
+	copy(d.mem, c.mem[from:c.n])
+	k := len(c.marks)
+	for k > 0 && int(c.marks[k-1].at) >= from {
+		k--
+	}
+	for _, m := range c.marks[k:] {
+		if len(d.marks) == 0 {
+			d.first = m.offset
+		}
+		d.marks = append(d.marks, mark{m.offset, m.at - int32(from)})
+	}
+	if k > 0 && len(d.marks) == 0 {
+		d.first = c.marks[k-1].offset
+	}
+	c.marks = c.marks[:k]
+	c.mem, c.n = c.mem[:from], from
+	s.cache.tails++
+	l.tail.push(d)
+	s.cacheInOrder(l)
+}
