@@ -29,7 +29,7 @@ var impure = map[string]string{
 // mayskip are tests that need what a machine may lack; the reason tells what.
 var mayskip = map[string]string{
 	"netio/probe_test.go":        "what the probe finds differs by machine",
-	"netio/wake_test.go":         "needs two processors",
+	"netio/wake_test.go":         "pairs of engines; io_uring where it is to be had",
 	"netio/bench_test.go":        "benchmarks of io_uring, where it is to be had",
 	"netio/netio_test.go":        "seccomp may forbid io_uring; the epoll engine runs the same suite",
 	"internal/vfs/fs_test.go":    "tmpfs and some overlays have no O_DIRECT",
