@@ -65,3 +65,12 @@ func (c *Core) advertised(rq *Request) (host string, port int32) {
 	}
 	return rq.Local, l.Port
 }
+
+// topicDefaults are num.partitions and default.replication.factor.
+func (c *Core) topicDefaults() raftmeta.Defaults {
+	d := raftmeta.Defaults{Partitions: c.cfg.NumPartitions, Replication: 1}
+	if n, err := strconv.ParseInt(c.cfg.Static["default.replication.factor"], 10, 16); err == nil {
+		d.Replication = int16(n)
+	}
+	return d
+}

@@ -65,6 +65,7 @@ type Core struct {
 	produces   produceBook
 	fetches    fetchBook
 	groups     groupBook
+	pids       producerIDs
 	ready      []*conn // may dispatch again
 	dirty      []*conn // have answers to send
 	starved    []*conn // want to read, but memory is short
