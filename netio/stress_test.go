@@ -77,7 +77,8 @@ func randomStreams(t *testing.T, h *harness, rnd *rand.Rand) {
 		}
 		if !end.After(clock.Mono()) {
 			for _, s := range streams {
-				t.Logf("%+v", *s)
+				t.Logf("%d: sent %d, got %d, sending %d, receiving %d, polling %v", s.id, s.sent,
+					s.got, s.sending, s.recving, s.polling)
 			}
 			t.Fatal("the streams hang")
 		}
@@ -92,26 +93,7 @@ func randomStreams(t *testing.T, h *harness, rnd *rand.Rand) {
 // next adds the ops that the stream may start now.
 func (s *stream) next(rnd *rand.Rand, ops []Op) []Op {
 	if s.sending == 0 && !s.shut {
-		n := min(1+rnd.IntN(1<<(1+rnd.IntN(18))), streamBytes-s.sent)
-		if n == 0 {
-			s.shut = true
-			return append(ops, Op{Kind: OpShutdown, Fd: *s.a})
-		}
-		s.sending = n
-		for i := range n {
-			s.out[i] = s.byteAt(s.sent + i)
-		}
-		op := Op{Kind: OpSend, Fd: *s.a, Tag: MakeTag(kSend, 0, s.id), Flags: Flags(rnd.IntN(2)) * WaitAll}
-		if rnd.IntN(2) == 0 {
-			op.Mem = s.out[:n]
-		} else {
-			for left := s.out[:n]; len(left) > 0; {
-				piece := left[:min(len(left), 1+rnd.IntN(n))]
-				op.Vec = append(op.Vec, vecOf(piece)...)
-				left = left[len(piece):]
-			}
-		}
-		ops = append(ops, op)
+		ops = append(ops, s.nextSend(rnd))
 	}
 	switch {
 	case s.recving == 0 && !s.polling && rnd.IntN(4) == 0:
@@ -130,6 +112,30 @@ func (s *stream) next(rnd *rand.Rand, ops []Op) []Op {
 		ops = append(ops, Op{Kind: OpCancel, Target: target})
 	}
 	return ops
+}
+
+// nextSend is a send of random length and form, or the end of the stream.
+func (s *stream) nextSend(rnd *rand.Rand) Op {
+	n := min(1+rnd.IntN(1<<(1+rnd.IntN(18))), streamBytes-s.sent)
+	if n == 0 {
+		s.shut = true
+		return Op{Kind: OpShutdown, Fd: *s.a}
+	}
+	s.sending = n
+	for i := range n {
+		s.out[i] = s.byteAt(s.sent + i)
+	}
+	op := Op{Kind: OpSend, Fd: *s.a, Tag: MakeTag(kSend, 0, s.id), Flags: Flags(rnd.IntN(2)) * WaitAll}
+	if rnd.IntN(2) == 0 {
+		op.Mem = s.out[:n]
+		return op
+	}
+	for left := s.out[:n]; len(left) > 0; {
+		piece := left[:min(len(left), 1+rnd.IntN(n))]
+		op.Vec = append(op.Vec, vecOf(piece)...)
+		left = left[len(piece):]
+	}
+	return op
 }
 
 // take checks a completion and books it.
