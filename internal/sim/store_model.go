@@ -1,0 +1,249 @@
+package sim
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"millrace/protocol"
+	"millrace/segment"
+	"millrace/segment/producer"
+)
+
+// topic is a topic of the agreed image.
+type topic struct {
+	id    protocol.TopicID
+	name  string
+	cfg   segment.LogConfig
+	parts []*part
+}
+
+// part is the model of one partition: every batch ever appended and not lost, in
+// order of offset.
+type part struct {
+	topic   *topic
+	tp      protocol.TopicPartition
+	batches []*appended
+	clients []*client
+	acked   int64 // end of what was acknowledged
+	start   int64 // acknowledged start offset
+	staged  int64 // start offset asked for
+	high    int64 // in this life
+	low     int64 // start offset seen in this life
+	dropped bool
+	verify  *cursor // set while a recovery is checked
+
+	core *shardCore
+	log  *segment.Log
+}
+
+// appended is one batch as it must be read back.
+type appended struct {
+	base, next int64
+	mem        []byte
+	times      []int64 // of its records
+	item       *item   // nil: no producer id
+}
+
+// client is an idempotent producer of one partition.
+type client struct {
+	pid    int64
+	epoch  int16
+	seq    int32 // of the next batch
+	window []*item
+	gone   bool
+}
+
+// item is a batch that a client wants to have appended once.
+type item struct {
+	seq, count int32
+	raw        []byte
+	times      []int64
+	base       int64 // −1: not in the log
+	acked      bool
+}
+
+// newTopic agrees on a topic. The name of a deleted one comes back with another id.
+func (s *store) newTopic() *topic {
+	s.names++
+	t := &topic{name: fmt.Sprintf("topic-%d", s.rng.IntN(6))}
+	for _, u := range s.topics {
+		if u.name == t.name {
+			t.name = fmt.Sprintf("topic-%d-%d", s.names, s.rng.IntN(6))
+		}
+	}
+	binary.BigEndian.PutUint64(t.id[:], uint64(s.names))
+	binary.BigEndian.PutUint64(t.id[8:], s.rng.Uint64())
+	t.cfg = segment.DefaultConfig()
+	t.cfg.SegmentBytes = int64(8<<10) << s.rng.IntN(7)
+	t.cfg.IndexInterval = int64(256) << s.rng.IntN(5)
+	switch s.rng.IntN(6) {
+	case 0:
+		t.cfg.SegmentMillis = int64(5 + s.rng.IntN(200))
+	case 1:
+		t.cfg.IndexBytes = int64(8 * (2 + s.rng.IntN(20)))
+	case 2:
+		t.cfg.RetentionBytes = t.cfg.SegmentBytes * int64(1+s.rng.IntN(5))
+	}
+	t.cfg.DeleteDelayMillis = int64(s.rng.IntN(50))
+	s.topics = append(s.topics, t)
+	for range 1 + s.rng.IntN(4) {
+		s.addPart(t)
+	}
+	return t
+}
+
+func (s *store) addPart(t *topic) *part {
+	p := &part{topic: t, tp: protocol.TopicPartition{Topic: t.id, Partition: int32(len(t.parts))}}
+	t.parts = append(t.parts, p)
+	for range 1 + s.rng.IntN(3) {
+		s.newClient(p)
+	}
+	return p
+}
+
+func (s *store) newClient(p *part) {
+	s.pids++
+	p.clients = append(p.clients, &client{pid: s.pids})
+}
+
+func (p *part) String() string { return fmt.Sprintf("%s-%d", p.topic.name, p.tp.Partition) }
+
+// retains says whether retention may move the start offset by itself.
+func (p *part) retains() bool { return p.topic.cfg.RetentionBytes >= 0 }
+
+// recovered holds a log that was just opened against the model and cuts the model
+// where the log ends: what was not acknowledged may be gone.
+func (s *store) recovered(p *part) {
+	m := p.log.Marks()
+	end := int64(0)
+	if n := len(p.batches); n > 0 {
+		end = p.batches[n-1].next
+	}
+	s.check(m.End <= end, "%v: End is %d, appended was up to %d", p, m.End, end)
+	s.check(m.End >= p.acked, "%v: lost: End is %d, acknowledged was up to %d", p, m.End, p.acked)
+	n := len(p.batches)
+	for n > 0 && p.batches[n-1].next > m.End {
+		n--
+	}
+	whole := n == 0 && m.End == 0 || n > 0 && p.batches[n-1].next == m.End
+	s.check(whole, "%v: End %d is inside a batch", p, m.End)
+	for _, b := range p.batches[n:] {
+		s.stats.Lost++
+		if b.item != nil {
+			b.item.base = -1
+		}
+	}
+	p.batches = p.batches[:n]
+	s.check(m.High == m.End && m.Written == m.End && m.Durable == m.End,
+		"%v: after recovery %+v", p, m)
+	s.check(m.Start >= p.start && m.Start <= m.End, "%v: Start is %d, was set to %d", p, m.Start, p.start)
+	s.check(p.retains() || m.Start <= p.staged, "%v: Start is %d, nobody asked beyond %d",
+		p, m.Start, p.staged)
+	p.high, p.low, p.acked = m.High, m.Start, m.End
+	p.start, p.staged = m.Start, m.Start
+	s.checkProducers(p)
+}
+
+// checkProducers: a retry of every batch that a client is not sure of must be told
+// apart from a new one (I2 of producer).
+func (s *store) checkProducers(p *part) {
+	for _, c := range p.clients {
+		for i, it := range c.window {
+			if i < len(c.window)-producer.Window {
+				continue
+			}
+			v := p.log.Producers().Check(c.pid, c.epoch, it.seq, it.count, s.w.Now().Wall)
+			if it.base >= 0 {
+				s.check(v.Code == producer.Duplicate && v.BaseOffset == it.base,
+					"%v: a retry of offset %d by producer %d: %+v", p, it.base, c.pid, v)
+				it.acked = true
+			} else if i == 0 || c.window[i-1].base >= 0 {
+				s.check(v.Code == producer.Accept, "%v: batch %d of producer %d was lost, its retry: %+v",
+					p, it.seq, c.pid, v)
+			}
+		}
+	}
+}
+
+// forgetAcks is a power loss in write mode: what was acknowledged may be gone. The
+// clients cannot know; new ones take their place.
+func (s *store) forgetAcks() {
+	for _, t := range s.topics {
+		for _, p := range t.parts {
+			p.acked, p.start = 0, 0
+			for i := range p.clients {
+				s.pids++
+				p.clients[i] = &client{pid: s.pids}
+			}
+			for _, b := range p.batches {
+				b.item = nil
+			}
+		}
+	}
+}
+
+// find is the place of the batch that holds offset.
+func (p *part) find(offset int64) int {
+	lo, hi := 0, len(p.batches)
+	for lo < hi {
+		mid := (lo + hi) / 2
+		if p.batches[mid].next > offset {
+			hi = mid
+		} else {
+			lo = mid + 1
+		}
+	}
+	return lo
+}
+
+// compare holds bytes that were read from offset on against the model: whole batches
+// below limit, without a gap, at most max bytes but for the first. It returns the
+// offset behind them.
+func (s *store) compare(p *part, got []byte, from, limit int64, max int) int64 {
+	i := p.find(from)
+	first := true
+	total := len(got)
+	for len(got) > 0 {
+		s.check(i < len(p.batches), "%v: read from %d: bytes beyond the last batch", p, from)
+		b := p.batches[i]
+		s.check(b.next <= limit, "%v: read from %d: batch %d..%d beyond %d", p, from, b.base, b.next, limit)
+		s.check(len(got) >= len(b.mem), "%v: read from %d: a part of batch %d..%d", p, from, b.base, b.next)
+		s.check(bytes.Equal(got[:len(b.mem)], b.mem), "%v: read from %d: other bytes in batch %d..%d%s",
+			p, from, b.base, b.next, differ(got, b.mem))
+		got = got[len(b.mem):]
+		s.check(first || total <= max, "%v: read from %d: %d bytes for at most %d", p, from, total, max)
+		first = false
+		from = b.next
+		i++
+	}
+	return from
+}
+
+func differ(got, want []byte) string {
+	for i := range want {
+		if got[i] != want[i] {
+			return fmt.Sprintf(" at byte %d of %d: %x, want %x", i, len(want),
+				got[i:min(i+8, len(want))], want[i:min(i+8, len(want))])
+		}
+	}
+	return ""
+}
+
+// checkMarks holds every log's marks against each other and the model.
+func (c *shardCore) checkMarks() {
+	s := c.s
+	for _, p := range c.parts {
+		if p.dropped {
+			continue
+		}
+		m := p.log.Marks()
+		s.check(m.Start <= m.Stable && m.Stable <= m.High && m.High <= m.Written &&
+			m.Written <= m.End && m.Durable <= m.Written, "%v: marks %+v", p, m) // segment I1
+		s.check(m.High >= p.high, "%v: High went back from %d to %d", p, p.high, m.High)
+		s.check(m.Start >= p.low, "%v: Start went back from %d to %d", p, p.low, m.Start)
+		s.check(p.retains() || m.Start <= p.staged, "%v: Start is %d, nobody asked beyond %d",
+			p, m.Start, p.staged)
+		p.high, p.low = m.High, m.Start
+	}
+}

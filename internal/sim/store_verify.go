@@ -1,0 +1,177 @@
+package sim
+
+import (
+	"bytes"
+	"path"
+	"sort"
+	"strings"
+
+	"millrace/protocol"
+	"millrace/segment"
+	"millrace/segment/index"
+)
+
+// cursor reads a whole log after a recovery.
+type cursor struct {
+	at, end int64
+	busy    bool
+	finds   int // questions by time still to ask
+	asked   int
+	told    int
+}
+
+// verify reads everything that the new life has from front to back and holds it
+// against the model.
+func (s *store) verify() {
+	s.quiet = true
+	for _, t := range s.topics {
+		for _, p := range t.parts {
+			m := p.log.Marks()
+			p.verify = &cursor{at: m.Start, end: m.High, finds: s.rng.IntN(4)}
+			p.core.core.wake()
+		}
+	}
+	left := func() *part {
+		for _, t := range s.topics {
+			for _, p := range t.parts {
+				if v := p.verify; v.at < v.end || v.finds > 0 || v.told < v.asked {
+					return p
+				}
+			}
+		}
+		return nil
+	}
+	if !s.run(400_000, func() bool { return left() == nil }) && left() != nil {
+		p := left()
+		s.fail("%v: reading stops at %+v", p, *p.verify)
+	}
+	for _, t := range s.topics {
+		for _, p := range t.parts {
+			p.verify = nil
+			s.stats.Checked++
+		}
+	}
+}
+
+// follow reads on.
+func (c *shardCore) follow(p *part, v *cursor) {
+	for n := 0; v.at < v.end && !v.busy && n < 4; n++ {
+		c.fetch(p, v.at, 1+c.s.rng.IntN(200_000), v)
+	}
+	if v.at >= v.end && v.finds > 0 {
+		v.finds--
+		v.asked++
+		q := &read{p: p, kind: findMax, cursor: v, limit: p.log.Marks().High}
+		if c.s.rng.IntN(3) > 0 {
+			q.kind = findTime
+			q.time = c.s.someTime(p)
+			q.id = c.shard.FindTime(p.log, q.time)
+		} else {
+			q.id = c.shard.FindMaxTime(p.log)
+		}
+		c.reads = append(c.reads, q)
+	}
+	if v.at < v.end && !v.busy || v.finds > 0 {
+		c.core.wake()
+	}
+}
+
+func (s *store) someTime(p *part) int64 {
+	if len(p.batches) == 0 {
+		return s.w.Now().Wall
+	}
+	b := p.batches[s.rng.IntN(len(p.batches))]
+	return b.times[s.rng.IntN(len(b.times))] + int64(s.rng.IntN(3)) - 1
+}
+
+// found holds an answer by time against the model.
+func (s *store) found(q *read, r segment.Result) {
+	q.cursor.told++
+	s.stats.Finds++
+	p := q.p
+	s.check(r.Code == protocol.None, "%v: find answers %v", p, r.Code)
+	start := p.log.Marks().Start
+	wantOffset, wantTime := int64(-1), int64(-1)
+	for _, b := range p.batches {
+		for i, ts := range b.times {
+			offset := b.base + int64(i)
+			switch {
+			case offset < start || offset >= q.limit:
+			case q.kind == findTime && ts >= q.time && wantOffset < 0,
+				q.kind == findMax && ts > wantTime:
+				wantOffset, wantTime = offset, ts
+			}
+		}
+	}
+	s.check(r.Offset == wantOffset && r.Time == wantTime,
+		"%v: find (kind %d, time %d) from %d answers offset %d time %d, want %d %d",
+		p, q.kind, q.time, start, r.Offset, r.Time, wantOffset, wantTime)
+}
+
+// checkFiles reads the files of a clean stop as Kafka's tools would: whole batches to
+// the end of the file, offsets without a gap, and indexes that a rebuild gives too.
+func (s *store) checkFiles() {
+	root := path.Join(dataDir, "log")
+	dirs, err := s.w.Disk.List(root)
+	s.check(err == nil || len(s.topics) == 0, "%v", err)
+	seen := map[string]bool{}
+	for _, dir := range dirs {
+		seen[dir] = true
+	}
+	for _, t := range s.topics {
+		for _, p := range t.parts {
+			if len(p.batches) > 0 && p.low < p.acked {
+				s.check(seen[p.String()], "%v has no directory", p)
+			}
+			if seen[p.String()] {
+				s.checkDir(p, path.Join(root, p.String()))
+			}
+		}
+	}
+}
+
+func (s *store) checkDir(p *part, dir string) {
+	names, err := s.w.Disk.List(dir)
+	s.check(err == nil, "%v", err)
+	var logs []string
+	for _, name := range names {
+		if strings.HasSuffix(name, ".log") {
+			logs = append(logs, strings.TrimSuffix(name, ".log"))
+		}
+	}
+	sort.Strings(logs)
+	end := int64(-1)
+	for _, base := range logs {
+		data, err := s.w.Disk.ReadFile(path.Join(dir, base+".log"))
+		s.check(err == nil, "%v", err)
+		first, ok := index.ParseHeader(data)
+		if !ok {
+			s.check(len(data) == 0, "%v: %s.log does not begin with a batch", p, base)
+			continue
+		}
+		s.check(end < 0 || first.BaseOffset == end, "%v: %s.log begins at %d, the one before ends at %d",
+			p, base, first.BaseOffset, end)
+		b, valid, next := index.Rebuild(first.BaseOffset, p.topic.cfg.IndexInterval, data, true)
+		s.check(valid == int64(len(data)), "%v: %s.log: %d of %d bytes are valid", p, base, valid, len(data))
+		s.compare(p, data, first.BaseOffset, next, len(data))
+		s.checkIndex(p, dir, base, b)
+		end = next
+	}
+	s.check(end < 0 || end == p.acked, "%v: the files end at %d, the log at %d", p, end, p.acked)
+}
+
+func (s *store) checkIndex(p *part, dir, base string, b *index.Builder) {
+	b.Seal()
+	offsets, err := s.w.Disk.ReadFile(path.Join(dir, base+".index"))
+	if err != nil {
+		s.check(b.Offsets.Entries() == 0, "%v: %s.index: %v", p, base, err)
+	}
+	s.check(bytes.Equal(offsets, b.Offsets.Bytes()), "%v: %s.index has %d bytes, a rebuild %d",
+		p, base, len(offsets), len(b.Offsets.Bytes()))
+	times, err := s.w.Disk.ReadFile(path.Join(dir, base+".timeindex"))
+	if err != nil {
+		s.check(b.Times.Entries() == 0, "%v: %s.timeindex: %v", p, base, err)
+	}
+	s.check(bytes.Equal(times, b.Times.Bytes()), "%v: %s.timeindex has %d bytes, a rebuild %d",
+		p, base, len(times), len(b.Times.Bytes()))
+}
