@@ -193,11 +193,15 @@ func (s *stage) join(who string, a args) {
 // sync takes the leader's assignment as assign=a:x,b:y for people.
 func (s *stage) sync(who string, a args) {
 	r := kmsg.NewPtrSyncGroupRequest()
-	r.Version = 5
+	r.Version = int16(a.number("v", 5))
 	r.Group, r.MemberID, r.InstanceID = a.or("group", "g"), s.id(a, who), instance(a)
 	r.Generation = int32(a.number("generation", int(s.gen[who])))
-	if v, ok := a["protocol"]; ok {
-		r.Protocol = &v
+	if v, ok := a["protocol"]; ok || s.chosen[who] != "" {
+		kind, name, _ := strings.Cut(s.chosen[who], "/")
+		if ok {
+			name = v
+		}
+		r.ProtocolType, r.Protocol = &kind, &name
 	}
 	if given := a["assign"]; given != "" {
 		for _, one := range strings.Split(given, ",") {

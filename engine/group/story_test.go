@@ -81,6 +81,7 @@ type stage struct {
 	ids    map[string]string // who → member id
 	who    map[string]string // member id → alias
 	gen    map[string]int32  // who → generation
+	chosen map[string]string // who → type and protocol of the generation
 	lines  []string
 	hold   bool // batches stay on their way until "durable"
 }
@@ -112,7 +113,7 @@ func newStage(t *testing.T, o Options) *stage {
 		now:    clock.Now{Mono: clock.Instant(time.Hour), Wall: 1_000_000},
 		topics: topicTable{"t": {protocol.TopicID{1}, 4}, "u": {protocol.TopicID{2}, 4}},
 		names:  map[Token]string{}, ids: map[string]string{}, who: map[string]string{},
-		gen: map[string]int32{},
+		gen: map[string]int32{}, chosen: map[string]string{},
 	}
 	s.o.Topics = s.topics
 	s.start()
@@ -227,6 +228,15 @@ func (s *stage) alias(id string) string {
 
 func name(code int16) string { return protocol.Code(code).String() }
 
+// typeOf is the answer's protocol type; versions before 7 do not say it.
+func typeOf(x *kmsg.JoinGroupResponse) string {
+	if x.ProtocolType == nil {
+		return "consumer"
+	}
+	return *x.ProtocolType
+}
+
+// str is what p points to; "-" is nil.
 func str(p *string) string {
 	if p == nil {
 		return "-"
@@ -253,6 +263,7 @@ func (s *stage) told(r Reply) {
 		}
 		if x.ErrorCode == 0 {
 			s.gen[who] = x.Generation
+			s.chosen[who] = typeOf(x) + "/" + str(x.Protocol)
 			line += fmt.Sprintf(" generation=%d leader=%s %s/%s", x.Generation,
 				s.alias(x.LeaderID), str(x.ProtocolType), str(x.Protocol))
 			if x.SkipAssignment {

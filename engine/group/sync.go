@@ -9,6 +9,9 @@ import (
 	"millrace/protocol"
 )
 
+// syncNamesProtocol is the first version of SyncGroup that must name type and protocol.
+const syncNamesProtocol = 5
+
 // Sync answers SyncGroup, now or when the leader's assignment is durable.
 func (c *Coordinator) Sync(now clock.Now, tok Token, req *kmsg.SyncGroupRequest,
 	out *Effects) {
@@ -39,6 +42,9 @@ func (c *Coordinator) Sync(now clock.Now, tok Token, req *kmsg.SyncGroupRequest,
 }
 
 func (c *Coordinator) syncing(req *kmsg.SyncGroupRequest) (*group, *member, protocol.Code) {
+	if req.Version >= syncNamesProtocol && (req.ProtocolType == nil || req.Protocol == nil) {
+		return nil, nil, protocol.InconsistentGroupProtocol
+	}
 	if req.Group == "" {
 		return nil, nil, protocol.InvalidGroupId
 	}
