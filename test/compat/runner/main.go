@@ -53,25 +53,11 @@ func realMain() error {
 	ctx, cancelTime := context.WithTimeout(ctx, 20*time.Minute)
 	defer cancelTime()
 
-	repo, err := repoRoot()
-	if err != nil {
-		return err
-	}
-	t := &tools{repo: repo, cache: filepath.Join(repo, ".cache", "compat")}
-	if err := os.MkdirAll(t.cache, 0o755); err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp("", "millrace-compat-")
+	t, work, err := places()
 	if err != nil {
 		return err
 	}
 	logs := filepath.Join(t.cache, "logs")
-	if err := os.RemoveAll(logs); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(logs, 0o755); err != nil {
-		return err
-	}
 	defer func() {
 		if !*keep {
 			_ = os.RemoveAll(work)
@@ -110,6 +96,24 @@ func realMain() error {
 		return fmt.Errorf("compat: failed")
 	}
 	return nil
+}
+
+// places are the cache, with an empty directory for logs, and a temporary directory.
+func places() (*tools, string, error) {
+	repo, err := repoRoot()
+	if err != nil {
+		return nil, "", err
+	}
+	t := &tools{repo: repo, cache: filepath.Join(repo, ".cache", "compat")}
+	logs := filepath.Join(t.cache, "logs")
+	if err := os.RemoveAll(logs); err != nil {
+		return nil, "", err
+	}
+	if err := os.MkdirAll(logs, 0o755); err != nil {
+		return nil, "", err
+	}
+	work, err := os.MkdirTemp("", "millrace-compat-")
+	return t, work, err
 }
 
 // brokers are those to run against: the first gets every case, the others the essential ones.
