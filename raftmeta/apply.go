@@ -88,7 +88,7 @@ func (c CreateTopics) apply(b *builder) Outcome {
 }
 
 func (b *builder) create(t *NewTopic) Item {
-	if why := invalidName(t.Name); why != "" {
+	if why := InvalidTopicName(t.Name); why != "" {
 		return Item{Code: protocol.InvalidTopicException, Message: why}
 	}
 	if b.m.Topic(t.Name) != nil {

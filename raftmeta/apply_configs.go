@@ -53,7 +53,7 @@ func (b *builder) resourceExists(r Resource) Item {
 		id, err := strconv.ParseInt(r.Name, 10, 32)
 		if err != nil {
 			return Item{Code: protocol.InvalidRequest,
-				Message: "Invalid broker name " + r.Name}
+				Message: "Node id must be an integer, but it is: " + r.Name}
 		}
 		if b.m.Broker(protocol.NodeID(id)) == nil {
 			return Item{Code: protocol.BrokerIdNotRegistered,

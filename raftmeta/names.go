@@ -8,8 +8,8 @@ import (
 // maxNameLength leaves room for "-2147483647.xyz" in a file name of 255 bytes.
 const maxNameLength = 249
 
-// invalidName says why a topic cannot have this name, "" if it can.
-func invalidName(name string) string {
+// InvalidTopicName says why a topic cannot have this name, "" if it can.
+func InvalidTopicName(name string) string {
 	why := ""
 	switch {
 	case name == "":
@@ -30,7 +30,7 @@ func invalidName(name string) string {
 }
 
 // ValidTopicName says whether a topic can have this name.
-func ValidTopicName(name string) bool { return invalidName(name) == "" }
+func ValidTopicName(name string) bool { return InvalidTopicName(name) == "" }
 
 func illegalRune(r rune) bool {
 	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||

@@ -63,6 +63,10 @@ func DecodeImage(p []byte) (*Image, error) {
 	b.m.features = many(&r, 2, readFeature)
 	b.m.brokers = many(&r, 21, readBroker)
 	for _, t := range many(&r, 21, readTopic) {
+		if b.m.Topic(t.Name) != nil || b.m.TopicByID(t.ID) != nil || len(t.Partitions) == 0 {
+			r.fail("topic twice or without partitions")
+			break
+		}
 		b.put(t)
 		b.noteName(t.Name)
 		b.m.partitions += len(t.Partitions)

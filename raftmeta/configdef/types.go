@@ -8,9 +8,11 @@ type TopicConfig struct {
 
 	RetentionMs       int64 // -1: no limit
 	RetentionBytes    int64 // -1: no limit; per partition
-	LocalRetentionMs  int64 // -2: RetentionMs
 	DeleteRetentionMs int64
 	FileDeleteDelayMs int64
+
+	LocalRetentionMs    int64 // -2: RetentionMs
+	LocalRetentionBytes int64 // -2: RetentionBytes
 
 	SegmentBytes       int32
 	SegmentMs          int64
@@ -38,6 +40,8 @@ type TopicConfig struct {
 	MaxCompactionLagMs     int64
 
 	UncleanLeaderElection bool
+
+	segmentInternal bool // internal.segment.bytes was given: it wins
 }
 
 // Compression is compression.type: the codec of stored batches.

@@ -1,0 +1,3 @@
+package configdef
+
+var topicDocs, brokerDocs, groupDocs, metricsDocs map[string]string

@@ -1,0 +1,101 @@
+package configdef
+
+// topicTable is every topic config of Kafka 4.3.1, in the order in which its brokers
+// describe them.
+var topicTable = []row{
+	{"compression.type", String, "producer", oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), 0},
+	{"remote.log.delete.on.disable", Boolean, "false", free, 0},
+	{"leader.replication.throttled.replicas", List, "", throttled, 0},
+	{"remote.storage.enable", Boolean, "false", free, 0},
+	{"min.insync.replicas", Int, "1", atLeast(1), 0},
+	{"segment.jitter.ms", Long, "0", atLeast(0), 0},
+	{"remote.log.copy.disable", Boolean, "false", free, 0},
+	{"local.retention.ms", Long, "-2", atLeast(-2), 0},
+	{"cleanup.policy", List, "delete", listOf("compact", "delete"), 0},
+	{"flush.ms", Long, "9223372036854775807", atLeast(0), 0},
+	{"follower.replication.throttled.replicas", List, "", throttled, 0},
+	{"compression.lz4.level", Int, "9", between(1, 17), 0},
+	{"segment.bytes", Int, "1073741824", atLeast(1048576), 0},
+	{"retention.ms", Long, "604800000", atLeast(-1), 0},
+	{"compression.gzip.level", Int, "-1", gzipLevel, 0},
+	{"flush.messages", Long, "9223372036854775807", atLeast(1), 0},
+	{"compression.zstd.level", Int, "3", between(-131072, 22), 0},
+	{"max.compaction.lag.ms", Long, "9223372036854775807", atLeast(1), 0},
+	{"file.delete.delay.ms", Long, "60000", atLeast(0), 0},
+	{"max.message.bytes", Int, "1048588", atLeast(0), 0},
+	{"min.compaction.lag.ms", Long, "0", atLeast(0), 0},
+	{"message.timestamp.type", String, "CreateTime", oneOf("CreateTime", "LogAppendTime"), 0},
+	{"local.retention.bytes", Long, "-2", atLeast(-2), 0},
+	{"preallocate", Boolean, "false", free, 0},
+	{"index.interval.bytes", Int, "4096", atLeast(0), 0},
+	{"min.cleanable.dirty.ratio", Double, "0.5", between(0, 1), 0},
+	{"unclean.leader.election.enable", Boolean, "false", free, 0},
+	{"retention.bytes", Long, "-1", free, 0},
+	{"delete.retention.ms", Long, "86400000", atLeast(0), 0},
+	{"message.timestamp.after.max.ms", Long, "3600000", atLeast(0), 0},
+	{"message.timestamp.before.max.ms", Long, "9223372036854775807", atLeast(0), 0},
+	{"segment.ms", Long, "604800000", atLeast(1), 0},
+	{"segment.index.bytes", Int, "10485760", atLeast(4), 0},
+	{"internal.segment.bytes", Int, unset, free, internal},
+}
+
+// groupTable is the configs of a GROUP resource.
+var groupTable = []row{
+	{"consumer.session.timeout.ms", Int, "45000", atLeast(1), 0},
+	{"consumer.assignment.interval.ms", Int, "1000", atLeast(0), 0},
+	{"share.auto.offset.reset", String, "latest", oneOf("latest", "earliest", "by_duration:PnDTnHnMn.nS"), 0},
+	{"share.renew.acknowledge.enable", Boolean, "true", free, 0},
+	{"streams.initial.rebalance.delay.ms", Int, "3000", atLeast(0), 0},
+	{"share.session.timeout.ms", Int, "45000", atLeast(1), 0},
+	{"streams.assignment.interval.ms", Int, "1000", atLeast(0), 0},
+	{"share.heartbeat.interval.ms", Int, "5000", atLeast(1), 0},
+	{"streams.heartbeat.interval.ms", Int, "5000", atLeast(1), 0},
+	{"share.delivery.count.limit", Int, "5", atLeast(2), 0},
+	{"consumer.heartbeat.interval.ms", Int, "5000", atLeast(1), 0},
+	{"share.record.lock.duration.ms", Int, "30000", atLeast(1000), 0},
+	{"share.assignment.interval.ms", Int, "1000", atLeast(0), 0},
+	{"share.isolation.level", String, "read_uncommitted", oneOf("read_committed", "read_uncommitted"), 0},
+	{"streams.session.timeout.ms", Int, "45000", atLeast(1), 0},
+	{"share.partition.max.record.locks", Int, "2000", atLeast(100), 0},
+	{"streams.num.standby.replicas", Int, "0", atLeast(0), 0},
+}
+
+// metricsTable is the configs of a CLIENT_METRICS resource.
+var metricsTable = []row{
+	{"interval.ms", Int, "300000", free, 0},
+	{"match", List, "", free, 0},
+	{"metrics", List, "", free, 0},
+}
+
+// topicSynonyms are the broker configs that a topic config falls back to, the strongest
+// first, and how many of its units one of theirs is.
+var topicSynonyms = map[string][]synonym{
+	"segment.bytes":                   {{"log.segment.bytes", 1}},
+	"segment.ms":                      {{"log.roll.ms", 1}, {"log.roll.hours", 3600000}},
+	"segment.jitter.ms":               {{"log.roll.jitter.ms", 1}, {"log.roll.jitter.hours", 3600000}},
+	"segment.index.bytes":             {{"log.index.size.max.bytes", 1}},
+	"flush.messages":                  {{"log.flush.interval.messages", 1}},
+	"flush.ms":                        {{"log.flush.interval.ms", 1}, {"log.flush.scheduler.interval.ms", 1}},
+	"retention.bytes":                 {{"log.retention.bytes", 1}},
+	"retention.ms":                    {{"log.retention.ms", 1}, {"log.retention.minutes", 60000}, {"log.retention.hours", 3600000}},
+	"max.message.bytes":               {{"message.max.bytes", 1}},
+	"index.interval.bytes":            {{"log.index.interval.bytes", 1}},
+	"delete.retention.ms":             {{"log.cleaner.delete.retention.ms", 1}},
+	"min.compaction.lag.ms":           {{"log.cleaner.min.compaction.lag.ms", 1}},
+	"max.compaction.lag.ms":           {{"log.cleaner.max.compaction.lag.ms", 1}},
+	"file.delete.delay.ms":            {{"log.segment.delete.delay.ms", 1}},
+	"min.cleanable.dirty.ratio":       {{"log.cleaner.min.cleanable.ratio", 1}},
+	"cleanup.policy":                  {{"log.cleanup.policy", 1}},
+	"unclean.leader.election.enable":  {{"unclean.leader.election.enable", 1}},
+	"min.insync.replicas":             {{"min.insync.replicas", 1}},
+	"compression.type":                {{"compression.type", 1}},
+	"compression.gzip.level":          {{"compression.gzip.level", 1}},
+	"compression.lz4.level":           {{"compression.lz4.level", 1}},
+	"compression.zstd.level":          {{"compression.zstd.level", 1}},
+	"preallocate":                     {{"log.preallocate", 1}},
+	"message.timestamp.type":          {{"log.message.timestamp.type", 1}},
+	"message.timestamp.before.max.ms": {{"log.message.timestamp.before.max.ms", 1}},
+	"message.timestamp.after.max.ms":  {{"log.message.timestamp.after.max.ms", 1}},
+	"local.retention.ms":              {{"log.local.retention.ms", 1}},
+	"local.retention.bytes":           {{"log.local.retention.bytes", 1}},
+}
