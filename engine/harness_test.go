@@ -69,6 +69,13 @@ func newRig(t testing.TB, cores int) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
+	r.quorum.Propose(raftmeta.RegisterBroker{ID: cfg.NodeID, Endpoints: []raftmeta.Endpoint{
+		{Listener: "PLAINTEXT", Host: "broker", Port: 9092},
+	}}, func(_ raftmeta.Outcome, err error) {
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
 	bound := []Listener{{Name: "PLAINTEXT", Host: "broker", Port: 9092}}
 	for i := range cores {
 		c := newCore(parts{id: i, cfg: &cfg, pool: pools[i], shard: shards[i], quorum: r.quorum,

@@ -108,7 +108,7 @@ func TestAnswersInOrder(t *testing.T) {
 	fd := r.connect(0)
 	var b []byte
 	for i := range 40 {
-		b = formatter.AppendRequest(b, produceRequest("t", int32(i%4), records(1, "v")), int32(i))
+		b = append(b, formatter.AppendRequest(nil, produceRequest("t", int32(i%4), records(1, "v")), int32(i))...)
 	}
 	r.write(fd, b)
 	got := r.ends[fd].got

@@ -6,7 +6,6 @@ import (
 
 	"millrace/netio"
 	"millrace/protocol"
-	"millrace/protocol/hot"
 )
 
 // minFrame is key, version and correlation id.
@@ -170,7 +169,7 @@ func (c *Core) mayServe(cn *conn, frame []byte) bool {
 
 // serve hands one frame to its API.
 func (c *Core) serve(cn *conn, frame []byte) {
-	var h hot.Header
+	h := &c.scratch.header
 	body, err := h.Parse(frame)
 	if err != nil {
 		c.badFrame(cn, "malformed header")
@@ -192,7 +191,7 @@ func (c *Core) serve(cn *conn, frame []byte) {
 	st := &c.stats.APIs[h.Key]
 	st.Requests++
 	st.BytesIn += uint64(len(frame) + 4)
-	a.serve(c, cn, seq, &h, body)
+	a.serve(c, cn, seq, h, body)
 }
 
 // badFrame closes a connection that sent what is no request; one line in the log, at a

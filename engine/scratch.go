@@ -21,6 +21,7 @@ type (
 // scratch is memory that hot handlers use again and again; nothing in it outlives a
 // call.
 type scratch struct {
+	header        hot.Header
 	produce       hot.ProduceRequest
 	produceAnswer hot.ProduceWriter
 	fetch         hot.FetchRequest
