@@ -122,7 +122,7 @@ func (s *Shard) wholeEntry(g *group, l *Log, seq Seq, end, abs int64) {
 	l.stagedAbs = max(l.stagedAbs, abs)
 	if l.touchGroup == g.number && int(l.touchAt) < len(g.touched) {
 		t := &g.touched[l.touchAt]
-		t.end, t.abs = end, abs
+		t.end, t.abs = max(t.end, end), max(t.abs, abs)
 		return
 	}
 	l.touchGroup, l.touchAt = g.number, int32(len(g.touched))
@@ -208,6 +208,7 @@ func (s *Shard) commit(out *Effects) {
 	st.off, st.written, st.syncing = f.pos, 0, false
 	s.j.flyingIn = f
 	f.pos += int64(st.padded)
+	f.lastSeq = st.commits
 	s.stats.Commits++
 	s.stats.CommitBytes += uint64(st.padded)
 	s.writeCommit(out)
@@ -258,7 +259,7 @@ func (s *Shard) commitWritten(from, res int32) {
 	}
 	for _, t := range st.flying.touched {
 		if !t.log.dropped {
-			t.log.marks.Written = t.end
+			t.log.marks.Written = max(t.log.marks.Written, t.end)
 		}
 	}
 	if s.o.Durability == Fsync && s.syncAfter {
@@ -304,7 +305,7 @@ func (s *Shard) committed() {
 		}
 		t.log = nil
 	}
-	g.n = 0
+	g.n, g.entries = 0, 0
 	st.spare, st.flying = g, nil
 	s.j.flyingIn = nil
 	s.pump()

@@ -93,6 +93,11 @@ func Open(o Options, cores int, k Known) ([]*Shard, Report, error) {
 			return nil, Report{}, fmt.Errorf("segment: make %s: %w", d, err)
 		}
 	}
+	for _, d := range []string{filepath.Dir(filepath.Clean(o.Dir)), o.Dir} {
+		if err := o.FS.SyncDir(d); err != nil { // else a power loss takes it all
+			return nil, Report{}, fmt.Errorf("segment: sync %s: %w", d, err)
+		}
+	}
 	unlock, err := o.FS.Lock(filepath.Join(o.Dir, "lock"))
 	if err != nil {
 		return nil, Report{}, fmt.Errorf("segment: lock %s: %w", o.Dir, err)

@@ -127,14 +127,7 @@ func (s *Shard) sweepLog(l *Log) {
 		producers: l.producers.Encode(r.producers[:0]), epochs: l.epochs.Encode(r.epochs[:0]),
 	}
 	for _, g := range l.segs {
-		r.segs = append(r.segs, segRecord{
-			base: g.base, end: g.end, size: g.size, created: g.created, firstMax: g.firstMax,
-			maxTime: g.maxTime, maxAt: g.maxAt, since: g.index.since,
-			lastTime: g.index.lastTime, offsets: g.index.offsets + int64(len(g.index.fresh)),
-			times:  g.index.times + int64(len(g.index.freshT)),
-			sealed: g.sealed, finished: g.sealed, onDisk: g.sealed || g.size >= block || w.final,
-		})
-		w.noteIndex(g)
+		r.segs = append(r.segs, w.segRecord(g))
 	}
 	if g := l.active(); g != nil && !g.sealed {
 		part := g.size - floor(g.size)
@@ -149,6 +142,24 @@ func (s *Shard) sweepLog(l *Log) {
 	w.buf = appendLogRecord(w.buf, r)
 	w.logs++
 	s.sweepWants(l)
+}
+
+// segRecord is a segment as it will be on disk when this sweep is done.
+func (w *sweep) segRecord(g *seg) segRecord {
+	x := &g.index
+	r := segRecord{
+		base: g.base, end: g.end, size: g.size, created: g.created, firstMax: g.firstMax,
+		maxTime: g.maxTime, maxAt: g.maxAt, since: x.since, lastTime: -1,
+		sealed: g.sealed, finished: g.sealed,
+		onDisk: g.onDisk || g.sealed || g.size >= block || w.final,
+	}
+	if r.onDisk {
+		r.lastTime = x.lastTime
+		r.offsets = x.offsets + int64(len(x.fresh))
+		r.times = x.times + int64(len(x.freshT))
+		w.noteIndex(g)
+	}
+	return r
 }
 
 // sweepWants puts the log's whole blocks up for writing.
