@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"path/filepath"
-
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sys/unix"
 
@@ -61,7 +59,7 @@ func (c *Core) describeLogDirs(rq *Request, req *kmsg.DescribeLogDirsRequest) {
 func (c *Core) answerLogDirs(rq *Request, topics []kmsg.DescribeLogDirsResponseDirTopic, ends []int,
 	spots []spot, sizes []int64) {
 	dir := kmsg.NewDescribeLogDirsResponseDir()
-	dir.Dir = c.logDir()
+	dir.Dir = logDir(c.cfg.DataDir)
 	at := 0
 	for i := range topics {
 		for ; at < ends[i]; at++ {
@@ -93,13 +91,4 @@ func (c *Core) answerLogDirs(rq *Request, topics []kmsg.DescribeLogDirsResponseD
 		resp.Dirs = []kmsg.DescribeLogDirsResponseDir{dir}
 		rq.Answer(resp)
 	})
-}
-
-// logDir is the directory of partitions, as Kafka's log.dirs names it.
-func (c *Core) logDir() string {
-	dir := filepath.Join(c.cfg.DataDir, "log")
-	if abs, err := filepath.Abs(dir); err == nil {
-		return abs
-	}
-	return dir
 }

@@ -19,17 +19,18 @@ func (c *Core) describeProducers(rq *Request, req *kmsg.DescribeProducersRequest
 		rt.Topic = t.Topic
 		rt.Partitions = make([]kmsg.DescribeProducersResponseTopicPartition, len(t.Partitions))
 		top := c.topics.byName[t.Topic]
+		invalid := raftmeta.InvalidTopicName(t.Topic)
 		for j, index := range t.Partitions {
 			rp := &rt.Partitions[j]
 			rp.Partition = index
 			tp, core, ok := c.partitionAt(top, index)
 			switch {
-			case !raftmeta.ValidTopicName(t.Topic):
+			case invalid != "":
 				rp.ErrorCode = int16(protocol.InvalidTopicException)
-				rp.ErrorMessage = kmsg.StringPtr(protocol.InvalidTopicException.Message())
+				rp.ErrorMessage = &invalid
 			case !ok:
 				rp.ErrorCode = int16(protocol.UnknownTopicOrPartition)
-				rp.ErrorMessage = kmsg.StringPtr(protocol.UnknownTopicOrPartition.Message())
+				rp.ErrorMessage = messageOf(protocol.UnknownTopicOrPartition.Message())
 			default:
 				spots = append(spots, spot{tp, core, len(places)})
 				places = append(places, rp)

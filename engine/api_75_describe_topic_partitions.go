@@ -9,9 +9,6 @@ import (
 	"millrace/raftmeta"
 )
 
-// describePartitionsMax is max.request.partition.size.limit: partitions in one answer.
-const describePartitionsMax = 2000
-
 // describeTopicPartitions is Metadata in pages, by topic name (KIP-966).
 func (c *Core) describeTopicPartitions(rq *Request, req *kmsg.DescribeTopicPartitionsRequest) {
 	img := c.topics.image
@@ -30,7 +27,8 @@ func (c *Core) describeTopicPartitions(rq *Request, req *kmsg.DescribeTopicParti
 			from = cur.Partition
 		}
 	}
-	left := int(min(max(req.ResponsePartitionLimit, 1), describePartitionsMax))
+	most := c.configs.Int64(img, "max.request.partition.size.limit")
+	left := int(max(min(int64(req.ResponsePartitionLimit), most), 1))
 	c.answerFrom(rq, min(left, img.PartitionCount()), func() kmsg.Response {
 		fillPage(resp, img, names, from, left)
 		return resp

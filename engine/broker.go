@@ -151,11 +151,12 @@ func (b *Broker) report(rep segment.Report) {
 // known is what the image says should be on disk.
 func (b *Broker) known() segment.Known {
 	img := b.quorum.Image()
+	configs := newResolver(&b.cfg)
 	k := segment.Known{Deleted: deletedTopics(img)}
 	for _, t := range img.Topics() {
 		k.Topics = append(k.Topics, segment.KnownTopic{
 			ID: t.ID, Name: t.Name, Partitions: int32(len(t.Partitions)),
-			Config: logConfig(resolveTopic(&b.cfg, img, t)),
+			Config: logConfig(configs.Topic(img, t)),
 		})
 	}
 	return k

@@ -1,7 +1,11 @@
 package engine
 
 import (
+	"maps"
+	"net"
+	"path/filepath"
 	"strconv"
+	"strings"
 
 	"millrace/internal/invariant"
 	"millrace/protocol"
@@ -9,19 +13,44 @@ import (
 	"millrace/raftmeta/configdef"
 )
 
-// resolveTopic is a topic's configuration with everything it inherits.
-func resolveTopic(cfg *Config, img *raftmeta.Image, t *raftmeta.Topic) *configdef.TopicConfig {
-	return &configdef.TopicConfig{
-		CleanupDelete: true, RetentionMs: 7 * 24 * 3600_000, RetentionBytes: -1,
-		SegmentBytes: 1 << 30, SegmentMs: 7 * 24 * 3600_000, SegmentIndexBytes: 10 << 20,
-		IndexIntervalBytes: 4096, MaxMessageBytes: 1048588, MinInsyncReplicas: 1,
-		Compression: configdef.CompressionProducer, TimestampBeforeMs: 1<<63 - 1,
-		TimestampAfterMs: 3600_000, FileDeleteDelayMs: 60_000,
+// newResolver knows what configs are in force on this broker. What it runs with is
+// static too, also where no file said it.
+func newResolver(cfg *Config) *configdef.Resolver {
+	static := map[string]string{
+		"node.id":                  strconv.Itoa(int(cfg.NodeID)),
+		"process.roles":            "broker,controller",
+		"log.dirs":                 logDir(cfg.DataDir),
+		"socket.request.max.bytes": strconv.Itoa(int(cfg.RequestMaxBytes)),
 	}
+	var bind, told []string
+	for _, l := range cfg.Listeners {
+		bind = append(bind, l.Name+"://"+l.Bind)
+		if l.Host != "" {
+			told = append(told, l.Name+"://"+net.JoinHostPort(l.Host, strconv.Itoa(int(l.Port))))
+		}
+	}
+	static["listeners"] = strings.Join(bind, ",")
+	if len(told) > 0 {
+		static["advertised.listeners"] = strings.Join(told, ",")
+	}
+	if cfg.Rack != "" {
+		static["broker.rack"] = cfg.Rack
+	}
+	maps.Copy(static, cfg.Static)
+	return configdef.NewResolver(cfg.NodeID, static)
 }
 
 func (c *Core) topicConfig(t *raftmeta.Topic) *configdef.TopicConfig {
-	return resolveTopic(c.cfg, c.topics.image, t)
+	return c.configs.Topic(c.topics.image, t)
+}
+
+// logDir is the directory of partitions, as Kafka's log.dirs names it.
+func logDir(data string) string {
+	dir := filepath.Join(data, "log")
+	if abs, err := filepath.Abs(dir); err == nil {
+		return abs
+	}
+	return dir
 }
 
 // newTopic is the command for a topic on this broker alone.
@@ -53,7 +82,7 @@ func newTopicID() protocol.TopicID {
 func features() []raftmeta.Feature {
 	return []raftmeta.Feature{
 		{Name: "kraft.version", Level: 1},
-		{Name: "metadata.version", Level: 29},
+		{Name: "metadata.version", Level: 30},
 	}
 }
 
@@ -69,7 +98,7 @@ func (c *Core) advertised(rq *Request) (host string, port int32) {
 // topicDefaults are num.partitions and default.replication.factor.
 func (c *Core) topicDefaults() raftmeta.Defaults {
 	d := raftmeta.Defaults{Partitions: c.cfg.NumPartitions, Replication: 1}
-	if n, err := strconv.ParseInt(c.cfg.Static["default.replication.factor"], 10, 16); err == nil {
+	if n := c.configs.Int64(c.topics.image, "default.replication.factor"); n > 0 {
 		d.Replication = int16(n)
 	}
 	return d

@@ -7,6 +7,7 @@ import (
 	"millrace/netio"
 	"millrace/protocol"
 	"millrace/raftmeta"
+	"millrace/raftmeta/configdef"
 	"millrace/segment"
 )
 
@@ -66,6 +67,7 @@ type Core struct {
 	fetches    fetchBook
 	groups     groupBook
 	pids       producerIDs
+	configs    *configdef.Resolver
 	ready      []*conn // may dispatch again
 	dirty      []*conn // have answers to send
 	starved    []*conn // want to read, but memory is short
@@ -92,6 +94,7 @@ func newCore(p parts) *Core {
 	c := &Core{
 		id: p.id, cfg: p.cfg, pool: p.pool, shard: p.shard, meta: p.quorum,
 		bound: p.bound, addrs: p.addrs, apis: &apis, faults: newFaultLog(p.cfg.Log),
+		configs: newResolver(p.cfg),
 	}
 	c.stats.Index = p.id
 	c.stats.APIs = make([]status.API, protocol.KeyCount)
