@@ -18,11 +18,14 @@
 //	    belongs to the kernel until the completion. The Vec array itself is
 //	    copied by Submit.
 //	I3  Only Wake may be called from another thread. Submit and Reap are called
-//	    from one locked OS thread for the ring's whole life.
+//	    from one locked OS thread for the ring's whole life; Close too, or by anyone
+//	    once that thread has ended.
 //	I4  Sends on one socket are never reordered: the engine has at most one OpSend
 //	    and at most one OpRecv or OpPoll in flight per socket.
-//	I5  A descriptor that an op has named is closed by OpClose only: both engines
-//	    keep state per descriptor. OpClose ends what is in flight on it.
+//	I5  A socket lives on one ring: once an op has named it there, that ring's OpClose
+//	    closes it, because engines keep state per descriptor. (The ring that accepts
+//	    a socket may give it away before that.) Files may be closed by others when no
+//	    op on them is in flight.
 //
 // Limits: MaxVec pieces a gathered op (IOV_MAX); MaxLen bytes one piece of memory
 // (the kernel's own limit of a transfer, rounded down).

@@ -2,7 +2,6 @@ package netio
 
 import (
 	"fmt"
-	"runtime"
 	"time"
 	"unsafe"
 
@@ -272,11 +271,14 @@ func (e *epoll) Wake() { e.bell.wake() }
 // Close implements Ring. Ops that wait for an edge hold no kernel resources; file
 // ops are waited for.
 func (e *epoll) Close() error {
+	if e.epfd < 0 {
+		return nil
+	}
 	e.files.close()
 	e.bell.close()
 	err := unix.Close(int(e.epfd))
+	e.epfd = -1
 	e.vecs.release()
-	runtime.KeepAlive(e)
 	if err != nil {
 		return fmt.Errorf("netio: close: %w", err)
 	}

@@ -2,6 +2,7 @@ package netio
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -329,11 +330,80 @@ func TestCloseInFlight(t *testing.T) {
 			t.Fatal(err)
 		}
 		ring.Wake() // allowed, and without effect
+		if err := ring.Close(); err != nil {
+			t.Fatal(err)
+		}
 		// The kernel has let go: another ring may use the socket.
 		recv := h.tag()
 		h.submit(Op{Kind: OpRecv, Fd: *b, Mem: m, Tag: recv})
 		h.nothing(recv)
 		h.do(Op{Kind: OpShutdown, Fd: *b})
 		h.want(recv, 0)
+	})
+}
+
+// A ring whose thread has ended with ops in flight is closed by another thread.
+func TestCloseAfterItsThread(t *testing.T) {
+	onEngines(t, Options{}, func(t *testing.T, h *harness) {
+		ring, err := h.make(Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, b := h.tcp()
+		m := h.mem(64)
+		done := make(chan struct{})
+		go func() {
+			runtime.LockOSThread() // the thread dies with its goroutine
+			defer close(done)
+			ring.Submit([]Op{{Kind: OpRecv, Fd: *b, Mem: m, Tag: 1}})
+			var buf [4]Completion
+			ring.Reap(buf[:], 0)
+		}()
+		<-done
+		ring.Wake()
+		if err := ring.Close(); err != nil {
+			t.Fatal(err)
+		}
+		ring.Wake()
+	})
+}
+
+// One ring accepts, another serves and closes, in turn: numbers come back to rings
+// that have known them before.
+func TestSocketsGivenAway(t *testing.T) {
+	onEngines(t, Options{}, func(t *testing.T, h *harness) {
+		lfd, addr := h.listen()
+		accept := h.tag()
+		h.submit(Op{Kind: OpAccept, Fd: *lfd, Tag: accept})
+		servers := []*harness{h}
+		for range 2 {
+			ring, err := h.make(Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = ring.Close() }()
+			servers = append(servers, &harness{t: t, ring: ring})
+		}
+		m := h.mem(64)
+		for i := range 60 {
+			s := servers[i*7%3]
+			c := h.dial(addr)
+			fd := h.wait(accept).Res
+			recv := s.tag()
+			s.submit(Op{Kind: OpRecv, Fd: fd, Mem: m[:16], Tag: recv})
+			s.nothing(recv)
+			if _, err := unix.Write(int(*c), []byte("hello")); err != nil {
+				t.Fatal(err)
+			}
+			s.want(recv, 5)
+			s.submit(Op{Kind: OpPoll, Fd: fd, Tag: recv})
+			s.nothing(recv)
+			if c := s.do(Op{Kind: OpClose, Fd: fd}); c.Res != 0 {
+				t.Fatalf("close: %v", errName(c.Res))
+			}
+			s.want(recv, -int32(unix.ECANCELED))
+			h.do(Op{Kind: OpClose, Fd: *c})
+			*c = -1
+		}
 	})
 }

@@ -27,18 +27,40 @@ type Kind uint8
 
 // The operations. Res is the completion's result: ≥ 0, or -errno.
 const (
-	OpNop      Kind = iota
-	OpAccept        // Fd listens; multishot. Res = the new socket (non-blocking, cloexec, TCP_NODELAY set)
-	OpRecv          // into Mem. Res = bytes, 0 at end of stream. WaitAll: complete only when Mem is full (or the stream ends)
-	OpPoll          // wait until Fd is readable (or closed); holds no memory. Res = poll mask
-	OpSend          // gathers Vec (or Mem when Vec is empty), MSG_NOSIGNAL. Res = bytes, may be short; WaitAll as in OpRecv
-	OpRead          // file, at Off, into Mem. Res = bytes, may be short
-	OpWrite         // file, at Off, from Mem (or Vec). Dsync: RWF_DSYNC. Res = bytes, may be short
-	OpSync          // fdatasync of Fd
-	OpClose         // closes a socket or file; ops in flight on it end with -ECANCELED or their own result
-	OpShutdown      // shuts both directions of a socket down; ends its pending ops
-	OpCancel        // cancels the op whose tag is Target; that op completes with -ECANCELED or its own result. Res = 0, or -ENOENT, -EALREADY
-	OpWake          // wakes ring Peer (which then returns from Reap, possibly without completions)
+	OpNop Kind = iota
+
+	// OpAccept: Fd listens; multishot. Res = the new socket, non-blocking, cloexec,
+	// with TCP_NODELAY. An error (EMFILE) ends it; it is armed again by a new op.
+	OpAccept
+	// OpRecv receives into Mem. Res = bytes, 0 at end of stream. WaitAll: complete
+	// only when Mem is full, or the stream ends or breaks (then Res is what came).
+	OpRecv
+	// OpPoll waits until Fd is readable or closed; holds no memory. Res = poll mask.
+	OpPoll
+	// OpSend gathers Vec (or Mem when Vec is empty), without SIGPIPE. Res = bytes,
+	// may be short; WaitAll as in OpRecv.
+	OpSend
+
+	// OpRead reads a file at Off into Mem. Res = bytes, may be short.
+	OpRead
+	// OpWrite writes Mem (or Vec) to a file at Off. Dsync: RWF_DSYNC. Res = bytes, may
+	// be short.
+	OpWrite
+	// OpSync is fdatasync of Fd.
+	OpSync
+
+	// OpClose closes a socket or file; what is in flight on it ends with -ECANCELED
+	// or its own result. The last close of a large deleted file takes long: that is
+	// for a helper, not for a ring.
+	OpClose
+	// OpShutdown shuts both directions of a socket down; ends its pending ops.
+	OpShutdown
+	// OpCancel cancels the op whose tag is Target; that op completes with -ECANCELED or
+	// its own result. Res = 0, -ENOENT or -EALREADY.
+	OpCancel
+	// OpWake wakes ring Peer, which then returns from Reap, possibly without
+	// completions.
+	OpWake
 )
 
 // Flags of an op.
@@ -86,7 +108,8 @@ type Completion struct {
 
 // Ring is the border with the kernel of one core.
 type Ring interface {
-	// Submit takes all ops, or as many as there is room for and returns how many.
+	// Submit takes all ops, or as many as there is room for and returns how many;
+	// the rest is for after the next Reap, which must not wait meanwhile (until 0).
 	// It never blocks. Ops of one call start in order, but may complete in any.
 	Submit(ops []Op) int
 	// Reap fills dst with completions and returns how many. With none at hand it
@@ -95,8 +118,8 @@ type Ring interface {
 	Reap(dst []Completion, until clock.Instant) int
 	// Wake makes the present or the next Reap return. Any thread may call it.
 	Wake()
-	// Close cancels what is in flight, waits for it and releases everything. It is
-	// called from the ring's thread; after it only Wake may still be called.
+	// Close cancels what is in flight, waits for it and releases everything (I3).
+	// After it, Wake and Close may still be called, without effect.
 	Close() error
 }
 

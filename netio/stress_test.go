@@ -28,7 +28,7 @@ type stream struct {
 }
 
 const (
-	streamBytes         = 3 << 20
+	streamBytes         = 1 << 20
 	streamChunk         = 300 << 10
 	kSend, kRecv, kPoll = 1, 2, 3
 )
@@ -36,7 +36,7 @@ const (
 func (s *stream) byteAt(pos int) byte { return byte(uint32(pos)*2654435761>>13) ^ byte(s.id) }
 
 func TestRandomStreams(t *testing.T) {
-	for seed := range uint64(4) {
+	for seed := range uint64(6) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			entries := []int{4, 8, 64, 1024}[seed%4]
 			onEngines(t, Options{Entries: entries}, func(t *testing.T, h *harness) {

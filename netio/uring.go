@@ -2,7 +2,6 @@ package netio
 
 import (
 	"fmt"
-	"runtime"
 	"time"
 	"unsafe"
 
@@ -93,7 +92,7 @@ func newUring(o Options, flags []uint32) (*uring, error) {
 	for i, n := range [...]int{sizeOf[scratch](), o.Entries * sizeOf[msghdr](),
 		vecTable * sizeOf[iovec]()} {
 		if u.memory[i], err = mapRegion(n); err != nil {
-			u.release(false)
+			u.release(true)
 			return nil, err
 		}
 	}
@@ -101,11 +100,11 @@ func newUring(o Options, flags []uint32) (*uring, error) {
 	u.msgs = table[msghdr](u.memory[1], o.Entries)
 	u.vecs = table[iovec](u.memory[2], vecTable)
 	if err = u.bell.open(0); err != nil { // blocking: the ring's read must wait
-		u.release(false)
+		u.release(true)
 		return nil, fmt.Errorf("netio: eventfd: %w", err)
 	}
 	if u.k, err = openRing(uint32(o.Entries), flags); err != nil {
-		u.release(false)
+		u.release(true)
 		return nil, err
 	}
 	u.ringFd = int32(u.k.fd)
@@ -313,15 +312,18 @@ func (u *uring) Wake() { u.bell.wake() }
 // closeWait bounds how long Close waits for the kernel to give memory back.
 const closeWait = 2 * time.Second
 
-// Close implements Ring.
+// Close implements Ring. When the ring's thread has ended, the kernel has cancelled
+// everything with it.
 func (u *uring) Close() error {
+	if u.k == nil {
+		return nil
+	}
 	var err error
-	onThread := u.tid != 0 && u.tid == unix.Gettid()
+	onThread := u.tid == unix.Gettid()
 	if onThread {
 		err = u.cancelAll()
 	}
-	u.release(onThread)
-	runtime.KeepAlive(u)
+	u.release(onThread || u.tid == 0)
 	return err
 }
 
@@ -349,14 +351,19 @@ func (u *uring) cancelAll() error {
 	return nil
 }
 
-func (u *uring) release(onThread bool) {
+// release gives everything back. settled: the kernel holds none of our memory any
+// more; otherwise the armed read of the bell may linger until the ring's thread is
+// gone for good, so that its page stays.
+func (u *uring) release(settled bool) {
 	if u.k != nil {
-		u.k.close(onThread)
+		u.k.close(settled)
 		u.k = nil
 	}
 	u.bell.close()
 	for i, m := range u.memory {
-		m.unmap()
+		if i > 0 || settled {
+			m.unmap()
+		}
 		u.memory[i] = nil
 	}
 }
