@@ -96,7 +96,8 @@ func (g *group) check1(t *testing.T) (stored int) {
 			owing, g.owing, supported, g.supported)
 	}
 	if (g.state == CompletingRebalance || g.state == Stable) != (g.protocol != nil) &&
-		g.state != PreparingRebalance || g.state == Empty && n > 0 || n > 0 && g.members[g.leader] == nil {
+		g.state != PreparingRebalance || g.state == Empty && n > 0 ||
+		n > 0 && g.members[g.leader] == nil {
 		t.Fatalf("%v with %d members, leader %q", g.state, n, g.leader)
 	}
 	for _, slots := range g.offsets {
