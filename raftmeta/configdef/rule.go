@@ -66,16 +66,30 @@ func (d *Def) Parse(value string) (canonical, why string) {
 		if why := d.rule.bounds(f); why != "" {
 			return "", d.refuse(v, why)
 		}
-		if s := plain(f); strings.Contains(s, ".") {
-			return s, ""
-		}
-		return plain(f) + ".0", ""
+		return javaDouble(f), ""
 	case List:
 		return d.items(v)
 	case Password:
 		return value, ""
 	}
 	return v, d.text(v)
+}
+
+// javaDouble writes a number as Kafka's answers have it: 0.5, 5.0, 1.0E10.
+func javaDouble(f float64) string {
+	format := byte('f')
+	if a := math.Abs(f); a != 0 && (a < 1e-3 || a >= 1e7) {
+		format = 'E'
+	}
+	digits, exponent, _ := strings.Cut(strconv.FormatFloat(f, format, -1, 64), "E")
+	if !strings.Contains(digits, ".") {
+		digits += ".0"
+	}
+	if exponent == "" {
+		return digits
+	}
+	n, _ := strconv.Atoi(exponent)
+	return digits + "E" + strconv.Itoa(n)
 }
 
 func (d *Def) refuse(value, why string) string {
