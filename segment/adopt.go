@@ -46,7 +46,7 @@ func (s *Shard) firstFile() error {
 	return nil
 }
 
-// Close closes all files and gives the directory's lock back. Drain first for a
+// Close closes all files. Drain first for a
 // clean stop; without it the next Open replays the journal. No effect may be in
 // flight.
 func Close(shards []*Shard) error {
@@ -55,12 +55,6 @@ func Close(shards []*Shard) error {
 		if err := s.release(); err != nil && first == nil {
 			first = err
 		}
-	}
-	if len(shards) > 0 && shards[0].shared.unlock != nil {
-		if err := shards[0].shared.unlock(); err != nil && first == nil {
-			first = err
-		}
-		shards[0].shared.unlock = nil
 	}
 	return first
 }

@@ -81,10 +81,11 @@ type opening struct {
 	chains             []chain
 }
 
-// Open locks the directory, reads checkpoints and journals, and returns shards that
+// Open reads checkpoints and journals, and returns shards that
 // are ready to serve: what was not yet in segment files is in memory again and will
 // be written behind. It refuses (CorruptError) where it cannot prove that nothing
-// acknowledged is missing. A crash at any point of it changes nothing.
+// acknowledged is missing. A crash at any point of it changes nothing. The
+// caller has locked the directory.
 func Open(o Options, cores int, k Known) ([]*Shard, Report, error) {
 	invariant.Check(cores > 0 && len(o.Pools) == cores)
 	o.defaults()
@@ -98,25 +99,20 @@ func Open(o Options, cores int, k Known) ([]*Shard, Report, error) {
 			return nil, Report{}, fmt.Errorf("segment: sync %s: %w", d, err)
 		}
 	}
-	unlock, err := o.FS.Lock(filepath.Join(o.Dir, "lock"))
-	if err != nil {
-		return nil, Report{}, fmt.Errorf("segment: lock %s: %w", o.Dir, err)
-	}
 	op := &opening{o: &o, cores: cores, known: k}
-	if err := op.run(unlock); err != nil {
+	if err := op.run(); err != nil {
 		op.abandon()
-		_ = unlock()
 		return nil, op.rep, err
 	}
 	return op.shards, op.rep, nil
 }
 
-func (op *opening) run(unlock func() error) error {
+func (op *opening) run() error {
 	steps := []func() error{
 		op.readBoot, op.readCheckpoints, op.readJournals, op.makeShards,
 		op.replayAll, op.checkDirs, op.finishLogs, op.markBoot, op.journalFiles,
 	}
-	sh := &shared{unlock: unlock}
+	sh := &shared{}
 	sh.unswept.Store(int32(op.cores))
 	op.shards = make([]*Shard, op.cores)
 	for i := range op.shards {

@@ -56,7 +56,6 @@ type Shard struct {
 type shared struct {
 	unswept  atomic.Int32 // cores that have not swept in this boot
 	released atomic.Bool  // journal files of earlier boots may be reused
-	unlock   func() error
 	closed   atomic.Bool
 }
 
