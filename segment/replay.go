@@ -71,7 +71,7 @@ func (r *replayer) commit(ref *commitRef) error {
 		r.files[ref.file.name] = f
 	}
 	if cap(r.buf) < int(ref.h.length) {
-		r.buf = make([]byte, maxCommit)
+		r.buf = make([]byte, min(2*int(ref.h.length), maxCommit))
 	}
 	b := r.buf[:ref.h.length]
 	if _, err := f.ReadAt(b, ref.off); err != nil {

@@ -53,7 +53,7 @@ func scanJournal(fs vfs.FS, name string, id [16]byte) (*scanned, error) {
 		return nil, fmt.Errorf("segment: size of %s: %w", name, err)
 	}
 	sc := &scanned{name: name, size: floor(size)}
-	w := window{f: f, size: sc.size, buf: make([]byte, 2*maxCommit)}
+	w := window{f: f, size: sc.size, buf: make([]byte, min(sc.size, maxCommit+1<<20))}
 	if sc.size < fileHeaderSize+minRoom {
 		sc.unusable = true
 		return sc, nil
@@ -114,7 +114,7 @@ type window struct {
 	n    int64
 }
 
-// at returns [off, off+n) of the file; n is at most half the buffer.
+// at returns [off, off+n) of the file; n is at most the buffer.
 func (w *window) at(off, n int64) ([]byte, error) {
 	if off < w.from || off+n > w.from+w.n {
 		want := min(int64(len(w.buf)), w.size-off)
