@@ -2,6 +2,8 @@ package sim
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"path"
 	"sort"
 	"strings"
@@ -61,7 +63,7 @@ func (c *shardCore) follow(p *part, v *cursor) {
 	if v.at >= v.end && v.finds > 0 {
 		v.finds--
 		v.asked++
-		q := &read{p: p, kind: findMax, cursor: v, limit: p.log.Marks().High}
+		q := &read{p: p, kind: findMax, cursor: v, limit: p.log.Marks().High, from: p.log.Marks().Start}
 		if c.s.rng.IntN(3) > 0 {
 			q.kind = findTime
 			q.time = c.s.someTime(p)
@@ -91,6 +93,9 @@ func (s *store) found(q *read, r segment.Result) {
 	p := q.p
 	s.check(r.Code == protocol.None, "%v: find answers %v", p, r.Code)
 	start := p.log.Marks().Start
+	if start != q.from {
+		return // retention came between
+	}
 	wantOffset, wantTime := int64(-1), int64(-1)
 	deleted := int64(-1) // greatest time below the start
 	for _, b := range p.batches {
@@ -147,7 +152,7 @@ func (s *store) checkDir(p *part, dir string) {
 	}
 	sort.Strings(logs)
 	end := int64(-1)
-	for _, base := range logs {
+	for i, base := range logs {
 		data, err := s.w.Disk.ReadFile(path.Join(dir, base+".log"))
 		s.check(err == nil, "%v", err)
 		first, ok := index.ParseHeader(data)
@@ -160,24 +165,54 @@ func (s *store) checkDir(p *part, dir string) {
 		b, valid, next := index.Rebuild(first.BaseOffset, p.topic.cfg.IndexInterval, data, true)
 		s.check(valid == int64(len(data)), "%v: %s.log: %d of %d bytes are valid", p, base, valid, len(data))
 		s.compare(p, data, first.BaseOffset, next, len(data))
-		s.checkIndex(p, dir, base, b)
+		s.checkIndex(p, dir, base, data, b, i == len(logs)-1)
 		end = next
 	}
 	s.check(end < 0 || end == p.acked, "%v: the files end at %d, the log at %d", p, end, p.acked)
 }
 
-func (s *store) checkIndex(p *part, dir, base string, b *index.Builder) {
-	b.Seal()
-	offsets, err := s.w.Disk.ReadFile(path.Join(dir, base+".index"))
-	if err != nil {
-		s.check(b.Offsets.Entries() == 0, "%v: %s.index: %v", p, base, err)
+// checkIndex holds index files against the log: every entry must be one that a
+// rebuild could give. After a restart the distance between entries begins anew, so a
+// file may have fewer than a rebuild, but not many.
+func (s *store) checkIndex(p *part, dir, base string, data []byte, b *index.Builder, last bool) {
+	from := b.Offsets.Base()
+	offsetBytes, timeBytes := s.indexFile(dir, base+".index"), s.indexFile(dir, base+".timeindex")
+	offsets, err := index.ParseOffsets(from, offsetBytes, int64(len(data)))
+	s.check(err == nil && len(offsets.Bytes()) == len(offsetBytes), "%v: %s.index: %v", p, base, err)
+	times, err := index.ParseTimes(from, timeBytes, from+1<<31)
+	s.check(err == nil && len(times.Bytes()) == len(timeBytes), "%v: %s.timeindex: %v", p, base, err)
+	s.check(3*offsets.Entries()+3 >= b.Offsets.Entries(), "%v: %s.index has %d entries, a rebuild %d",
+		p, base, offsets.Entries(), b.Offsets.Entries())
+
+	every := index.NewBuilder(from, -1) // an entry for every batch
+	for pos := int64(0); pos < int64(len(data)); {
+		h, _ := index.ParseHeader(data[pos:])
+		every.Batch(h.LastOffset, h.MaxTimestamp, pos, h.Size)
+		pos += h.Size
 	}
-	s.check(bytes.Equal(offsets, b.Offsets.Bytes()), "%v: %s.index has %d bytes, a rebuild %d",
-		p, base, len(offsets), len(b.Offsets.Bytes()))
-	times, err := s.w.Disk.ReadFile(path.Join(dir, base+".timeindex"))
-	if err != nil {
-		s.check(b.Times.Entries() == 0, "%v: %s.timeindex: %v", p, base, err)
+	s.check(subset(offsets.Bytes(), every.Offsets.Bytes(), index.OffsetEntrySize),
+		"%v: %s.index has an entry that is none: %x", p, base, offsets.Bytes())
+	s.check(subset(times.Bytes(), every.Times.Bytes(), index.TimeEntrySize),
+		"%v: %s.timeindex has an entry that is none: %x", p, base, times.Bytes())
+	if ts, _ := every.MaxTime(); !last {
+		got, _ := times.Last()
+		s.check(got == ts, "%v: %s.timeindex ends at time %d, its segment at %d", p, base, got, ts)
 	}
-	s.check(bytes.Equal(times, b.Times.Bytes()), "%v: %s.timeindex has %d bytes, a rebuild %d",
-		p, base, len(times), len(b.Times.Bytes()))
+}
+
+func (s *store) indexFile(dir, name string) []byte {
+	b, err := s.w.Disk.ReadFile(path.Join(dir, name))
+	s.check(err == nil || errors.Is(err, fs.ErrNotExist), "%v", err)
+	return b
+}
+
+// subset says whether all entries of part are among those of all, in order.
+func subset(part, all []byte, size int) bool {
+	for len(part) > 0 && len(all) > 0 {
+		if bytes.Equal(part[:size], all[:size]) {
+			part = part[size:]
+		}
+		all = all[size:]
+	}
+	return len(part) == 0
 }
