@@ -21,6 +21,7 @@ func (c *Core) fetch(cn *conn, seq uint32, h *hot.Header, body []byte) {
 	t := c.fetches.take(c)
 	a := cn.at(seq)
 	a.fetch = t
+	cn.fetching = true
 	t.to, t.version, t.correlation = cn.to(seq), h.Version, h.Correlation
 	t.committed = rq.ReadCommitted
 	t.minBytes = int(max(rq.MinBytes, 0))

@@ -53,6 +53,7 @@ type conn struct {
 	head      uint32   // first unanswered or unsent
 	tail      uint32   // next to hand out
 	exclusive bool     // a request that does not overlap is outstanding
+	fetching  bool     // a Fetch is outstanding: its session takes one at a time
 
 	pieces  []netio.Vec // being sent, from pieceAt on
 	pieceAt int

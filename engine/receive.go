@@ -161,8 +161,10 @@ func (c *Core) mayServe(cn *conn, frame []byte) bool {
 		return false
 	}
 	switch protocol.Key(binary.BigEndian.Uint16(frame)) {
-	case protocol.Produce, protocol.Fetch:
+	case protocol.Produce:
 		return true
+	case protocol.Fetch:
+		return !cn.fetching
 	}
 	return false
 }

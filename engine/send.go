@@ -4,6 +4,7 @@ import (
 	"syscall"
 
 	"millrace/netio"
+	"millrace/protocol"
 )
 
 // sendMax bounds the bytes of one gathered send, so that one slow reader does not hold
@@ -37,8 +38,9 @@ func (c *Core) answerReady(cn *conn, a *answer, state answerState) {
 		}
 		st.Latency.Observe(int64(c.now.Mono-a.started) / 1000)
 	}
-	if cn.exclusive {
-		cn.exclusive = false // the only one outstanding
+	cn.exclusive = false // if it was, this is the only one outstanding
+	if a.key == protocol.Fetch {
+		cn.fetching = false
 	}
 	if !cn.dirty {
 		cn.dirty = true
