@@ -38,6 +38,7 @@ const manySyncs = 64
 
 // checkpointTask is the blocking end of a sweep.
 type checkpointTask struct {
+	sh    *shared
 	fs    vfs.FS
 	dir   string
 	boot  uint64
@@ -142,7 +143,7 @@ func (t *checkpointTask) edit(name string, mode vfs.Mode, f func(vfs.File) error
 }
 
 func (t *checkpointTask) writeRest(r *restWrite, many bool) error {
-	if err := makePartitionDir(t.fs, r.dir, r.log.TP.Topic); err != nil {
+	if err := makePartitionDir(t.sh, t.fs, r.dir, r.log.TP.Topic); err != nil {
 		return fmt.Errorf("segment: make %s: %w", r.dir, err)
 	}
 	name := segmentPath(r.dir, r.base, endLog)

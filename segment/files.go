@@ -152,14 +152,14 @@ type preparedFile struct {
 
 // prepareFile opens a segment's file, makes it and its directory when create, and
 // sees that at least need bytes of it are allocated, wish if the disk has them.
-func prepareFile(files vfs.FS, dir string, id protocol.TopicID, base int64, f vfs.File,
+func prepareFile(sh *shared, files vfs.FS, dir string, id protocol.TopicID, base int64, f vfs.File,
 	create bool, alloc, need, wish int64) (p preparedFile) {
 	p.alloc = alloc
 	if f == nil {
 		mode := vfs.ReadWrite
 		if create {
 			mode = vfs.Create
-			if p.err = makePartitionDir(files, dir, id); p.err != nil {
+			if p.err = makePartitionDir(sh, files, dir, id); p.err != nil {
 				return p
 			}
 			p.created = true
@@ -188,7 +188,9 @@ func prepareFile(files vfs.FS, dir string, id protocol.TopicID, base int64, f vf
 
 // makePartitionDir makes the directory of a partition. One of the same name with
 // another topic id belongs to a deleted topic: it is moved out of the way.
-func makePartitionDir(files vfs.FS, dir string, id protocol.TopicID) error {
+func makePartitionDir(sh *shared, files vfs.FS, dir string, id protocol.TopicID) error {
+	sh.dirs.Lock()
+	defer sh.dirs.Unlock()
 	have, ok, err := readMetadata(files, dir)
 	if err != nil {
 		return err
@@ -197,7 +199,11 @@ func makePartitionDir(files vfs.FS, dir string, id protocol.TopicID) error {
 		return nil
 	}
 	if ok {
-		if err := files.Rename(dir, dir+"."+have.String()+deletedDir); err != nil {
+		gone := dir + "." + have.String() + deletedDir
+		if err := files.RemoveAll(gone); err != nil {
+			return err
+		}
+		if err := files.Rename(dir, gone); err != nil {
 			return err
 		}
 	}

@@ -127,12 +127,12 @@ func (s *Shard) prepare(g *seg, need int64) {
 		wish = max(need, min(g.alloc+step, max(ceil(g.log.segmentBytes()), need)))
 	}
 	fs, dir, id, base, f := s.o.FS, g.log.dir(), g.log.TP.Topic, g.base, g.fd.f
-	create, alloc := !g.onDisk, g.alloc
+	create, alloc, sh := !g.onDisk, g.alloc, s.shared
 	if f != nil {
 		s.pin(g)
 	}
 	s.job(jobPrepare, g, func() any {
-		return prepareFile(fs, dir, id, base, f, create, alloc, need, wish)
+		return prepareFile(sh, fs, dir, id, base, f, create, alloc, need, wish)
 	})
 }
 

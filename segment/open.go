@@ -76,16 +76,15 @@ type opening struct {
 	base               uint64 // boot of the newest whole set of checkpoints
 	replay             map[journalID]uint64
 	records            map[protocol.TopicPartition]*logRecord
-	heads              []checkpointHead
 	files              []*scanned
 	chains             []chain
 }
 
-// Open reads checkpoints and journals, and returns shards that
-// are ready to serve: what was not yet in segment files is in memory again and will
-// be written behind. It refuses (CorruptError) where it cannot prove that nothing
-// acknowledged is missing. A crash at any point of it changes nothing. The
-// caller has locked the directory.
+// Open reads checkpoints and journals, and returns shards that are ready to serve:
+// what was not yet in segment files is in memory again and will be written behind.
+// It refuses (CorruptError) where it cannot prove that nothing acknowledged is
+// missing. A crash at any point of it changes nothing. The caller has locked the
+// directory.
 func Open(o Options, cores int, k Known) ([]*Shard, Report, error) {
 	invariant.Check(cores > 0 && len(o.Pools) == cores)
 	o.defaults()

@@ -291,6 +291,10 @@ func (s *Shard) parse(r *reading) {
 			s.corrupt(r, err.Error())
 			return
 		}
+		if v.BaseOffset() < r.seg.base || v.NextOffset() > r.seg.end || v.LastOffsetDelta() < 0 {
+			s.corrupt(r, "offset") // of no batch of this segment
+			return
+		}
 		if v.NextOffset() <= r.from { // begins before
 			to += len(v)
 			from = to
@@ -341,12 +345,12 @@ func (s *Shard) readFound(r *reading, b []byte, from, to int, next int64) {
 func (s *Shard) readMore(r *reading, rest []byte, skipped int64) {
 	if len(rest) >= walkHeader {
 		v := batch.View(rest)
-		if len(rest) >= batch.HeaderSize && v.NextOffset() > r.limit && v.NextOffset() > r.from {
+		if next := v.NextOffset(); next > r.limit && next > r.from && next <= r.seg.end {
 			s.answer(r, protocol.None) // nothing whole below the limit
 			return
 		}
 		size := int64(v.Length()) + batch.LogOverhead
-		if size > r.seg.size-(r.pos+skipped) {
+		if size < batch.HeaderSize || size > r.seg.size-(r.pos+skipped) {
 			s.corrupt(r, "length")
 			return
 		}

@@ -195,9 +195,9 @@ func (s *Shard) startRemovals() {
 		for _, g := range l.segs {
 			s.closeFile(g)
 		}
-		files, dir, id := s.o.FS, l.dir(), l.TP.Topic
+		sh, files, dir, id := s.shared, s.o.FS, l.dir(), l.TP.Topic
 		k.jobs++
-		s.job(jobDropDir, nil, func() any { return removePartition(files, dir, id.String()) })
+		s.job(jobDropDir, nil, func() any { return removePartition(sh, files, dir, id.String()) })
 	}
 	clear(k.drops[len(drops):])
 	k.drops = drops
@@ -227,23 +227,33 @@ func removeSegment(files vfs.FS, dir string, base int64) any {
 	return nil
 }
 
-// removePartition removes a dropped topic's directory, if it is still that topic's.
-func removePartition(files vfs.FS, dir, id string) any {
+// removePartition removes a dropped topic's directory, if it is still that topic's:
+// one of the same name may have taken its place.
+func removePartition(sh *shared, files vfs.FS, dir, id string) any {
+	gone := dir + "." + id + deletedDir
+	if err := moveAway(sh, files, dir, id, gone); err != nil {
+		return err
+	}
+	if err := files.RemoveAll(gone); err != nil {
+		return err
+	}
+	return nil
+}
+
+func moveAway(sh *shared, files vfs.FS, dir, id, gone string) error {
+	sh.dirs.Lock()
+	defer sh.dirs.Unlock()
 	have, ok, err := readMetadata(files, dir)
 	if err != nil || !ok || have.String() != id {
 		return err
 	}
-	gone := dir + "." + id + deletedDir
 	if err := files.RemoveAll(gone); err != nil {
 		return err
 	}
 	if err := files.Rename(dir, gone); err != nil {
 		return err
 	}
-	if err := files.SyncDir(filepath.Dir(dir)); err != nil {
-		return err
-	}
-	return files.RemoveAll(gone)
+	return files.SyncDir(filepath.Dir(dir))
 }
 
 func (s *Shard) removed(v any) {

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"millrace/internal/invariant"
 )
@@ -208,8 +209,12 @@ func (s *Shard) writeCheckpoint() {
 		boot: s.boot, core: uint16(s.core), cores: uint16(s.cores), clean: w.final,
 		replay: w.replay, journal: s.id, logs: w.logs,
 	})
+	w.index = slices.DeleteFunc(w.index, func(i indexWrite) bool {
+		return i.seg.gone || i.seg.log.dropped
+	})
+	w.rest = slices.DeleteFunc(w.rest, func(r restWrite) bool { return r.log.dropped })
 	t := &checkpointTask{
-		fs: s.o.FS, dir: s.o.Dir, boot: s.boot, core: s.core, index: w.index,
+		sh: s.shared, fs: s.o.FS, dir: s.o.Dir, boot: s.boot, core: s.core, index: w.index,
 		rest: w.rest, data: w.buf, segs: s.fl.dirty, fresh: s.fl.fresh,
 	}
 	for _, g := range s.fl.dirty {
