@@ -447,11 +447,14 @@ func (op *opening) journalFiles() error {
 		}
 		return s.firstFile()
 	})
+	if err != nil {
+		return err
+	}
 	if len(op.chains) > 0 {
 		for _, s := range op.shards {
 			s.sw.first = true // to get the old files back
 		}
 	}
 	op.rep.Direct = op.shards[0].j.free[0].f.Direct()
-	return err
+	return nil
 }

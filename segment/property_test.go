@@ -186,9 +186,12 @@ func (w *world) life(steps int) map[protocol.TopicPartition]int64 {
 		w.turn()
 		w.perform(w.rng.IntN(6))
 		for _, s := range w.shards {
-			if s.Err() != nil {
+			if s.Err() != nil && !w.fs.Off() {
 				w.t.Fatal(s.Err())
 			}
+		}
+		if w.fs.Off() {
+			break
 		}
 	}
 	acked := map[protocol.TopicPartition]int64{}
@@ -211,8 +214,12 @@ func TestCrashes(t *testing.T) {
 			w := newWorld(t, seed)
 			w.open()
 			for range 2 + w.rng.IntN(3) {
+				how := w.rng.IntN(7)
+				if how > 4 { // the power fails between two calls of some job
+					w.fs.PowerOffAfter(w.rng.Int64N(400))
+				}
 				acked := w.life(20 + w.rng.IntN(200))
-				switch how := w.rng.IntN(5); how {
+				switch how {
 				case 0:
 					t.Logf("clean stop of %d cores", w.cores)
 					w.check(acked)
@@ -229,6 +236,18 @@ func TestCrashes(t *testing.T) {
 				}
 				if w.rng.IntN(3) == 0 {
 					w.cores = 1 + w.rng.IntN(3)
+				}
+				for w.rng.IntN(3) == 0 { // and once more while it recovers
+					w.fs.PowerOffAfter(w.rng.Int64N(200))
+					if w.openErr() == nil {
+						for range w.rng.IntN(20) {
+							w.turn()
+							w.perform(w.rng.IntN(6))
+						}
+					} else if !w.fs.Off() {
+						t.Fatal("open failed with the power on")
+					}
+					w.crash(w.rng.IntN(2) == 0)
 				}
 				w.open()
 				t.Logf("opened with %d cores: %+v", w.cores, w.rep)
