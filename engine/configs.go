@@ -14,13 +14,15 @@ import (
 )
 
 // newResolver knows what configs are in force on this broker. What it runs with is
-// static too, also where no file said it.
+// static, also where a flag said it and not a file.
 func newResolver(cfg *Config) *configdef.Resolver {
-	static := map[string]string{
-		"node.id":                  strconv.Itoa(int(cfg.NodeID)),
-		"process.roles":            "broker,controller",
-		"log.dirs":                 logDir(cfg.DataDir),
-		"socket.request.max.bytes": strconv.Itoa(int(cfg.RequestMaxBytes)),
+	static := make(map[string]string, len(cfg.Static)+8)
+	maps.Copy(static, cfg.Static)
+	static["node.id"] = strconv.Itoa(int(cfg.NodeID))
+	static["broker.id"] = static["node.id"]
+	static["log.dirs"] = logDir(cfg.DataDir)
+	if static["process.roles"] == "" {
+		static["process.roles"] = "broker,controller"
 	}
 	var bind, told []string
 	for _, l := range cfg.Listeners {
@@ -36,7 +38,6 @@ func newResolver(cfg *Config) *configdef.Resolver {
 	if cfg.Rack != "" {
 		static["broker.rack"] = cfg.Rack
 	}
-	maps.Copy(static, cfg.Static)
 	return configdef.NewResolver(cfg.NodeID, static)
 }
 

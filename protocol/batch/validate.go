@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"encoding/binary"
 	"errors"
 
 	"millrace/protocol"
@@ -42,8 +43,9 @@ func One(records []byte, l *Limits) (View, protocol.Code) {
 	return v, protocol.None
 }
 
-// Validate checks one batch of a client by its header, as Kafka's LogValidator does,
-// without looking at records: size, CRC, counts, flags, producer fields and times.
+// Validate checks one batch of a client as Kafka's LogValidator does, without
+// inflating: size, CRC, counts, flags, producer fields and times. Of records that are
+// not compressed it looks at lengths and offsets, so that no header lies about them.
 // Where Kafka takes what no client sends and repairs it (a delete horizon, the flag of
 // LogAppendTime, times and producers below −1), it is refused: batches are stored as
 // they came.
@@ -69,6 +71,8 @@ func Validate(v View, l *Limits) protocol.Code {
 		return protocol.InvalidRecord
 	case v.ProducerID() != NoProducer && (v.BaseSequence() < 0 || v.ProducerEpoch() < 0):
 		return protocol.InvalidRecord
+	case v.Codec() == None && !plainFits(v.RecordBytes(), v.Count()):
+		return protocol.InvalidRecord
 	}
 	if l.LogAppendTime {
 		return protocol.None
@@ -81,6 +85,61 @@ func Validate(v View, l *Limits) protocol.Code {
 	}
 	return protocol.None
 }
+
+// plainFits says whether b is exactly count records whose offsets are 0, 1, 2 …
+// relative to the batch. Keys, values and headers are not looked at.
+func plainFits(b []byte, count int32) bool {
+	if int64(count)*minRecord > int64(len(b)) {
+		return false
+	}
+	at := 0
+	for i := range uint64(count) {
+		size, p := unsignedAt(b, at)
+		end := p + int(size>>1)
+		if size&1 != 0 || size < 2*(minRecord-1) || end < p || end > len(b) {
+			return false
+		}
+		p++ // attributes
+		last := min(p+10, end)
+		for p < last && b[p] >= 0x80 {
+			p++ // timestamp
+		}
+		if delta, _ := unsignedAt(b[:end], p+1); p == last || delta != i<<1 {
+			return false
+		}
+		at = end
+	}
+	return at == len(b)
+}
+
+// unsignedAt decodes a varint before its zigzag, and says where it ends. Without one it
+// is a number that no length and no offset is.
+func unsignedAt(b []byte, at int) (u uint64, end int) {
+	if at+1 < len(b) {
+		c, d := uint64(b[at]), uint64(b[at+1])
+		if c < 0x80 {
+			return c, at + 1
+		}
+		if d < 0x80 {
+			return c&0x7f | d<<7, at + 2
+		}
+	}
+	return longUnsignedAt(b, at)
+}
+
+//go:noinline
+func longUnsignedAt(b []byte, at int) (u uint64, end int) {
+	if at < len(b) {
+		if u, n := binary.Uvarint(b[at:]); n > 0 && u < 1<<40 {
+			return u, at + n
+		}
+	}
+	return 1, len(b) + 1
+}
+
+// minRecord is the smallest record: a byte each for length, attributes, timestamp,
+// offset, no key, no value, no headers.
+const minRecord = 7
 
 // fits says whether a client's time lies inside the topic's bounds. Differences
 // that overflow are out of them, unless the bound is the greatest, which is none.

@@ -28,7 +28,12 @@ func TestValidate(t *testing.T) {
 		{"too large", func(v View, l *Limits) { l.MaxBytes = len(v) - 1 }, protocol.MessageTooLarge},
 		{"as large as allowed", func(v View, l *Limits) { l.MaxBytes = len(v) }, protocol.None},
 		{"crc", func(v View, _ *Limits) { v[len(v)-1]++; v[posCRC]++ }, protocol.CorruptMessage},
+		{"fewer records than counted", func(v View, _ *Limits) { v32(v[posCount:], 4); v32(v[posLastDelta:], 3) }, protocol.InvalidRecord},
+		{"more records than counted", func(v View, _ *Limits) { v32(v[posCount:], 2); v32(v[posLastDelta:], 1) }, protocol.InvalidRecord},
+		{"very many counted", func(v View, _ *Limits) { v32(v[posCount:], 1<<31-1); v32(v[posLastDelta:], 1<<31-2) }, protocol.InvalidRecord},
+		{"length of a record", func(v View, _ *Limits) { v[HeaderSize] += 2 }, protocol.InvalidRecord},
 		{"codec 5", func(v View, _ *Limits) { v[posAttributes+1] |= 5 }, protocol.UnsupportedCompressionType},
+		{"a compressed count", func(v View, _ *Limits) { v[posAttributes+1] |= 1; v32(v[posCount:], 4); v32(v[posLastDelta:], 3) }, protocol.None},
 		{"zstd too early", func(v View, l *Limits) { v[posAttributes+1] |= 4; l.Version = 6 }, protocol.UnsupportedCompressionType},
 		{"count 0", func(v View, _ *Limits) { v32(v[posCount:], 0) }, protocol.InvalidRecord},
 		{"count negative", func(v View, _ *Limits) { v32(v[posCount:], 1<<31) }, protocol.InvalidRecord},
@@ -174,12 +179,16 @@ func FuzzRecords(f *testing.F) {
 		v := make(View, HeaderSize)
 		binary.BigEndian.PutUint32(v[posCount:], uint32(count))
 		it := v.Records(plain)
-		n, size := 0, 0
+		n, size, dense := 0, 0, true
 		for ; it.Next(); n++ {
 			size += it.Record.Size()
+			dense = dense && int(it.Record.Delta) == n
 			if len(it.Record.Headers(nil)) != it.Record.HeaderCount() {
 				t.Fatal("headers")
 			}
+		}
+		if it.Err() == nil && dense && !plainFits(plain, max(count, 0)) {
+			t.Fatal("good records do not fit")
 		}
 		if it.Err() == nil && (size != len(plain) || n != max(int(count), 0)) {
 			t.Fatalf("%d records of %d bytes in %d", n, size, len(plain))
@@ -196,6 +205,22 @@ func BenchmarkValidate1MB(b *testing.B) {
 	l := limits()
 	l.MaxBytes = len(v)
 	b.SetBytes(int64(len(v)))
+	for b.Loop() {
+		if Validate(v, &l) != protocol.None {
+			b.Fatal("bad")
+		}
+	}
+}
+
+func BenchmarkValidate64x100(b *testing.B) {
+	var list []record
+	for range 64 {
+		list = append(list, record{millis: 1_700_000_000_000, value: make([]byte, 100)})
+	}
+	v := bytes.Clone(build(b, Options{}, list))
+	l := limits()
+	b.SetBytes(int64(len(v)))
+	b.ReportAllocs()
 	for b.Loop() {
 		if Validate(v, &l) != protocol.None {
 			b.Fatal("bad")

@@ -23,6 +23,13 @@ func varintSize(v int64) int {
 
 // readVarint returns how many bytes it took; 0 or less means that b has no varint.
 func readVarint(b []byte) (v int64, n int) {
+	if len(b) > 0 && b[0] < 0x80 { // most are that small
+		return int64(b[0]>>1) ^ -int64(b[0]&1), 1
+	}
+	return readLongVarint(b)
+}
+
+func readLongVarint(b []byte) (v int64, n int) {
 	var u uint64
 	for i := 0; i < len(b) && i < 10; i++ {
 		c := b[i]
