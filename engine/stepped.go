@@ -46,7 +46,11 @@ func Assemble(cfg Config, open OpenQuorum, s Seams) (*Stepped, error) {
 	for _, step := range steps {
 		if err := step(); err != nil {
 			b.fds = nil // the caller's
-			return nil, errors.Join(err, b.release())
+			err = errors.Join(err, b.release())
+			for _, p := range b.pools {
+				p.Abandon()
+			}
+			return nil, err
 		}
 	}
 	img := b.quorum.Image()

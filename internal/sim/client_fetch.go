@@ -1,0 +1,239 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"millrace/protocol"
+	"millrace/protocol/batch"
+)
+
+// simConsumer reads partitions from their beginning on and commits now and then. What
+// it has seen once must stay as it was.
+type simConsumer struct {
+	b      *brokerRun
+	number int
+	link   *link
+	at     map[*dataPart]int64
+	ends   map[*dataPart]int64 // high watermarks told
+	group  string
+	tried  int64 // the largest commit sent
+	sure   int64 // the largest commit acknowledged
+	busy   bool
+}
+
+func newConsumer(b *brokerRun, number int) *simConsumer {
+	c := &simConsumer{b: b, number: number, at: map[*dataPart]int64{}, ends: map[*dataPart]int64{},
+		group: fmt.Sprintf("group-%d", number), tried: -1, sure: -1}
+	c.link = newLink(b, c.up, func() { c.busy = false })
+	return c
+}
+
+func (c *simConsumer) String() string {
+	out := ""
+	for _, t := range c.b.topics {
+		for _, p := range t.parts {
+			out += fmt.Sprintf("%v at %d of %d; ", p, c.at[p], p.end)
+		}
+	}
+	return out
+}
+
+// caughtUp says whether everything that is known or was told of has been read.
+func (c *simConsumer) caughtUp() bool {
+	for _, t := range c.b.topics {
+		for _, p := range t.parts {
+			if c.at[p] < max(p.end, c.ends[p]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (c *simConsumer) up() {
+	if c.tried >= 0 {
+		c.checkCommit()
+		return
+	}
+	c.next()
+}
+
+// next asks for more, or does something else a consumer does.
+func (c *simConsumer) next() {
+	if c.busy || c.link.conn == nil {
+		return
+	}
+	c.busy = true
+	switch n := c.b.rng.IntN(40); {
+	case n == 0 && c.number >= 0:
+		c.commit()
+	case n == 1 && c.number >= 0:
+		c.listOffsets()
+	case n == 2 && c.number >= 0 && c.b.rng.IntN(3) == 0:
+		c.busy = false
+		c.link.drop()
+	default:
+		c.fetch()
+	}
+}
+
+func (c *simConsumer) done() {
+	c.busy = false
+	c.link.soon(500*time.Microsecond, c.next)
+}
+
+func (c *simConsumer) fetch() {
+	rng := c.b.rng
+	req := kmsg.NewPtrFetchRequest()
+	req.SetVersion(int16(4 + rng.IntN(13)))
+	req.ReplicaID, req.MaxWaitMillis, req.MinBytes = -1, int32(rng.IntN(50)), int32(rng.IntN(3))
+	req.MaxBytes = int32(1 + rng.IntN(300_000))
+	req.SessionID, req.SessionEpoch = 0, -1
+	req.IsolationLevel = int8(rng.IntN(2))
+	for _, t := range c.b.topics {
+		ft := kmsg.NewFetchRequestTopic()
+		ft.Topic, ft.TopicID = t.name, t.id
+		for _, p := range t.parts {
+			fp := kmsg.NewFetchRequestTopicPartition()
+			fp.Partition, fp.FetchOffset, fp.CurrentLeaderEpoch = p.index, c.at[p], -1
+			fp.PartitionMaxBytes = int32(1 + rng.IntN(100_000))
+			ft.Partitions = append(ft.Partitions, fp)
+		}
+		rng.Shuffle(len(ft.Partitions), func(i, j int) {
+			ft.Partitions[i], ft.Partitions[j] = ft.Partitions[j], ft.Partitions[i]
+		})
+		req.Topics = append(req.Topics, ft)
+	}
+	c.link.ask(req, func(r kmsg.Response) {
+		c.fetched(r.(*kmsg.FetchResponse))
+		c.done()
+	})
+}
+
+func (c *simConsumer) fetched(r *kmsg.FetchResponse) {
+	b := c.b
+	b.check(r.ErrorCode == 0, "fetch: %v", protocol.Code(r.ErrorCode))
+	for _, ft := range r.Topics {
+		var t *dataTopic
+		for _, u := range b.topics {
+			if r.Version < 13 && u.name == ft.Topic || r.Version >= 13 && u.id == protocol.TopicID(ft.TopicID) {
+				t = u
+			}
+		}
+		b.check(t != nil, "fetch answers for %q %v", ft.Topic, ft.TopicID)
+		for i := range ft.Partitions {
+			c.part(t.parts[ft.Partitions[i].Partition], &ft.Partitions[i])
+		}
+	}
+}
+
+func (c *simConsumer) part(p *dataPart, r *kmsg.FetchResponseTopicPartition) {
+	b := c.b
+	b.check(r.ErrorCode == 0, "%v: fetch at %d: %v (high watermark %d)", p, c.at[p],
+		protocol.Code(r.ErrorCode), r.HighWatermark)
+	b.check(r.HighWatermark >= c.ends[p], "%v: the high watermark went from %d to %d", p, c.ends[p],
+		r.HighWatermark)
+	c.ends[p] = r.HighWatermark
+	rest := r.RecordBatches
+	for len(rest) > 0 {
+		v, more, err := batch.Next(rest)
+		b.check(err == nil, "%v: fetch at %d: %v", p, c.at[p], err)
+		rest = more
+		b.check(v.BaseOffset() <= c.at[p] && v.NextOffset() > c.at[p], "%v: fetch at %d answers with %d…%d",
+			p, c.at[p], v.BaseOffset(), v.NextOffset())
+		b.check(v.NextOffset() <= r.HighWatermark, "%v: batch %d…%d beyond the high watermark %d", p,
+			v.BaseOffset(), v.NextOffset(), r.HighWatermark)
+		plain := v.RecordBytes()
+		if v.Codec() != batch.None {
+			plain, err = v.Inflate(nil, 1<<20)
+			b.check(err == nil, "%v: batch %d: %v", p, v.BaseOffset(), err)
+		}
+		it := v.Records(plain)
+		for it.Next() {
+			p.learn(b, it.Record.Offset, string(it.Record.Value), "fetch")
+			b.stats.Consumed++
+		}
+		b.check(it.Err() == nil, "%v: batch %d: %v", p, v.BaseOffset(), it.Err())
+		c.at[p] = v.NextOffset()
+	}
+}
+
+func (c *simConsumer) listOffsets() {
+	b := c.b
+	t := b.topics[b.rng.IntN(len(b.topics))]
+	p := t.parts[b.rng.IntN(len(t.parts))]
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.SetVersion(int16(1 + b.rng.IntN(8)))
+	req.ReplicaID = -1
+	ask := []int64{-1, -2}[b.rng.IntN(2)]
+	req.Topics = []kmsg.ListOffsetsRequestTopic{{Topic: t.name, Partitions: []kmsg.ListOffsetsRequestTopicPartition{
+		{Partition: p.index, CurrentLeaderEpoch: -1, Timestamp: ask}}}}
+	c.link.ask(req, func(r kmsg.Response) {
+		got := r.(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0]
+		b.check(got.ErrorCode == 0, "%v: ListOffsets: %v", p, protocol.Code(got.ErrorCode))
+		if ask == -1 {
+			b.check(got.Offset >= c.ends[p], "%v: ListOffsets says %d, a fetch said %d", p, got.Offset, c.ends[p])
+		} else {
+			b.check(got.Offset == 0, "%v: begins at %d", p, got.Offset)
+		}
+		c.done()
+	})
+}
+
+// commit stores a growing number as the group's offset.
+func (c *simConsumer) commit() {
+	b := c.b
+	p := b.topics[0].parts[0]
+	c.tried++
+	value := c.tried
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.SetVersion(int16(2 + b.rng.IntN(8)))
+	req.Group, req.Generation, req.MemberID = c.group, -1, ""
+	req.Topics = []kmsg.OffsetCommitRequestTopic{{Topic: p.topic.name, TopicID: p.topic.id,
+		Partitions: []kmsg.OffsetCommitRequestTopicPartition{{Partition: p.index, Offset: value, LeaderEpoch: -1}}}}
+	c.link.ask(req, func(r kmsg.Response) {
+		got := protocol.Code(r.(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode)
+		if got == protocol.None {
+			c.sure = max(c.sure, value)
+			b.stats.Commits++
+		} else {
+			b.check(loading(got), "commit: %v", got)
+		}
+		c.done()
+	})
+}
+
+// checkCommit: a committed offset that was acknowledged is there after a crash.
+func (c *simConsumer) checkCommit() {
+	b := c.b
+	c.busy = true
+	p := b.topics[0].parts[0]
+	req := kmsg.NewPtrOffsetFetchRequest()
+	req.SetVersion(int16(1 + b.rng.IntN(7)))
+	req.Group = c.group
+	req.Topics = []kmsg.OffsetFetchRequestTopic{{Topic: p.topic.name, Partitions: []int32{p.index}}}
+	c.link.ask(req, func(r kmsg.Response) {
+		resp := r.(*kmsg.OffsetFetchResponse)
+		if code := protocol.Code(resp.ErrorCode); code != protocol.None {
+			b.check(loading(code), "OffsetFetch: %v", code)
+			c.link.soon(3*time.Millisecond, c.checkCommit)
+			return
+		}
+		got := resp.Topics[0].Partitions[0]
+		code := protocol.Code(got.ErrorCode)
+		b.check(code == protocol.None || loading(code), "OffsetFetch: %v", code)
+		if code == protocol.None {
+			b.check(got.Offset >= c.sure && got.Offset <= c.tried,
+				"%s: committed up to %d, acknowledged %d, stored is %d", c.group, c.tried, c.sure, got.Offset)
+		}
+		c.done()
+	})
+}
+
+func loading(code protocol.Code) bool {
+	return code == protocol.CoordinatorLoadInProgress || code == protocol.NotCoordinator ||
+		code == protocol.CoordinatorNotAvailable
+}

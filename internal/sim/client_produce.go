@@ -1,0 +1,168 @@
+package sim
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"millrace/protocol"
+	"millrace/protocol/batch"
+)
+
+// simProducer is an idempotent producer as clients have them: up to five requests in
+// flight, and after a lost connection everything unanswered is sent again in order.
+type simProducer struct {
+	b      *brokerRun
+	number int
+	link   *link
+	pid    int64
+	epoch  int16
+	seqs   map[*dataPart]int32
+	queue  []*sending // not acknowledged, in order
+	flying int        // of queue, from its front
+	serial int
+	sent   map[*dataPart][]*sending // all, in order
+}
+
+// sending is one batch on its way.
+type sending struct {
+	part   *dataPart
+	seq    int32
+	raw    []byte
+	values []string
+	base   int64 // −1: not acknowledged
+	again  bool
+}
+
+func newProducer(b *brokerRun, number int) *simProducer {
+	p := &simProducer{b: b, number: number, pid: -1, seqs: map[*dataPart]int32{},
+		sent: map[*dataPart][]*sending{}}
+	p.link = newLink(b, p.up, p.down)
+	return p
+}
+
+func (p *simProducer) up() {
+	if p.pid >= 0 {
+		p.push()
+		p.tick()
+		return
+	}
+	req := kmsg.NewPtrInitProducerIDRequest()
+	req.SetVersion(int16(p.b.rng.IntN(5)))
+	req.ProducerID, req.ProducerEpoch = -1, -1
+	p.link.ask(req, func(r kmsg.Response) {
+		resp := r.(*kmsg.InitProducerIDResponse)
+		p.b.check(resp.ErrorCode == 0, "InitProducerId: error %d", resp.ErrorCode)
+		p.pid, p.epoch = resp.ProducerID, resp.ProducerEpoch
+		for _, q := range p.b.producers {
+			p.b.check(q == p || q.pid != p.pid, "producer id %d given twice", p.pid)
+		}
+		p.tick()
+	})
+}
+
+func (p *simProducer) down() {
+	for _, s := range p.queue[:p.flying] {
+		s.again = true
+		p.b.stats.Resent++
+	}
+	p.flying = 0
+}
+
+// tick makes new batches now and then while the connection stands.
+func (p *simProducer) tick() {
+	p.link.soon(2*time.Millisecond, func() {
+		switch {
+		case p.b.ending:
+			return
+		case p.b.w.Chance(0.005):
+			p.link.drop()
+			return
+		case len(p.queue) < 20:
+			p.make()
+			p.push()
+		}
+		p.tick()
+	})
+}
+
+func (p *simProducer) make() {
+	b := p.b
+	t := b.topics[b.rng.IntN(len(b.topics))]
+	part := t.parts[b.rng.IntN(len(t.parts))]
+	s := &sending{part: part, seq: p.seqs[part], base: -1}
+	var bb batch.Builder
+	o := batch.Options{Idempotent: true, ProducerID: p.pid, ProducerEpoch: p.epoch, BaseSequence: s.seq}
+	if b.rng.IntN(4) == 0 {
+		o.Codec = batch.Codec(1 + b.rng.IntN(3)) // zstd is not for old versions
+	}
+	bb.Reset(o)
+	for range 1 + b.rng.IntN(5) {
+		p.serial++
+		value := fmt.Sprintf("%d/%d/%s", p.number, p.serial, padding[:b.rng.IntN(len(padding))])
+		if b.rng.IntN(50) == 0 {
+			value += string(make([]byte, b.rng.IntN(50_000)))
+		}
+		s.values = append(s.values, value)
+		bb.Add(b.w.now.Wall, nil, []byte(value), nil)
+	}
+	v, err := bb.Finish()
+	if err != nil {
+		b.fail("building a batch: %v", err)
+	}
+	s.raw = append([]byte(nil), v...)
+	p.seqs[part] = batch.AddSequence(s.seq, int32(len(s.values)))
+	p.queue = append(p.queue, s)
+	p.sent[part] = append(p.sent[part], s)
+}
+
+const padding = "................................................................................"
+
+// push sends what may be in flight.
+func (p *simProducer) push() {
+	for p.link.conn != nil && p.flying < min(5, len(p.queue)) {
+		s := p.queue[p.flying]
+		p.flying++
+		req := kmsg.NewPtrProduceRequest()
+		req.SetVersion(int16(3 + p.b.rng.IntN(11)))
+		req.Acks, req.TimeoutMillis = -1, 30_000
+		req.Topics = []kmsg.ProduceRequestTopic{{
+			Topic: s.part.topic.name, TopicID: s.part.topic.id,
+			Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: s.part.index, Records: s.raw}},
+		}}
+		p.b.stats.Produced++
+		p.link.ask(req, func(r kmsg.Response) { p.answered(s, r.(*kmsg.ProduceResponse)) })
+	}
+}
+
+func (p *simProducer) answered(s *sending, r *kmsg.ProduceResponse) {
+	b := p.b
+	b.check(len(r.Topics) == 1 && len(r.Topics[0].Partitions) == 1, "produce answer: %+v", r)
+	got := r.Topics[0].Partitions[0]
+	b.check(protocol.Code(got.ErrorCode) == protocol.None, "%v: produce of batch %d of producer %d: %v%s",
+		s.part, s.seq, p.pid, protocol.Code(got.ErrorCode), map[bool]string{true: " (sent again)"}[s.again])
+	b.check(p.queue[0] == s, "answers out of order")
+	p.queue = p.queue[1:]
+	p.flying--
+	s.base = got.BaseOffset
+	b.stats.Acked++
+	for i, value := range s.values {
+		s.part.learn(b, s.base+int64(i), value, "the answer to produce")
+	}
+	p.push()
+}
+
+// checkAll: every batch is there once, and in the order in which it was sent.
+func (p *simProducer) checkAll() {
+	for _, t := range p.b.topics {
+		for _, part := range t.parts {
+			last := int64(-1)
+			for _, s := range p.sent[part] {
+				p.b.check(s.base > last, "%v: batch %d of producer %d is at %d, the one before at %d",
+					part, s.seq, p.pid, s.base, last)
+				last = s.base
+			}
+		}
+	}
+}
