@@ -39,6 +39,11 @@ func EncodeImage(m *Image) []byte {
 	b = putMany(b, res, func(b []byte, r Resource) []byte {
 		return putConfigs(putResource(b, r), m.Configs(r))
 	})
+	return seal(b)
+}
+
+// seal appends the CRC.
+func seal(b []byte) []byte {
 	return binary.BigEndian.AppendUint32(b, crc32.Checksum(b, castagnoli))
 }
 

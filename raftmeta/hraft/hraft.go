@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
-	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/metadb"
 
 	"millrace/protocol"
@@ -103,29 +102,17 @@ func Open(o Options) (*Quorum, error) {
 	words := &logger{to: o.Log, name: "raft-wal", onError: func(msg string, args []any) {
 		_ = l.poison("raft-wal", fmt.Errorf("%s: %v", msg, args))
 	}}
-	meta := &metadb.BoltMetaDB{} // ours, because WAL.Close leaves it open and locked
-	w, err := wal.Open(o.Dir, wal.WithMetaStore(meta), wal.WithLogger(words),
-		wal.WithSegmentSize(o.SegmentBytes))
+	st, err := openStore(o.Dir, o.SegmentBytes, words)
 	if err != nil {
-		return nil, fmt.Errorf("hraft: open log in %s: %w",
-			o.Dir, errors.Join(err, meta.Close()))
+		return nil, err
 	}
-	store := &store{w, meta}
-	q, err := open(o, l, w, w)
+	q, err := open(o, l, st, st)
 	if err != nil {
-		return nil, errors.Join(err, store.Close())
+		return nil, errors.Join(err, st.Close())
 	}
-	q.store = store
+	q.store = st
 	return q, nil
 }
-
-// store is what has to be closed after raft has stopped.
-type store struct {
-	wal  *wal.WAL
-	meta *metadb.BoltMetaDB
-}
-
-func (s *store) Close() error { return errors.Join(s.wal.Close(), s.meta.Close()) }
 
 func (o *Options) defaults() {
 	if o.Log == nil {

@@ -141,12 +141,14 @@ func TestSnapshotCompactsAndRestores(t *testing.T) {
 	o.Trailing, o.SegmentBytes = 8, 16<<10
 	q := mustOpen(t, o)
 	must(t, q, raftmeta.RegisterBroker{ID: 1})
-	var wg sync.WaitGroup
-	for i := range 1000 {
-		wg.Add(1)
-		q.Propose(topicNamed(i), func(raftmeta.Outcome, error) { wg.Done() })
+	for wave := range 10 { // each its own batch, so that the log has several files
+		var wg sync.WaitGroup
+		for i := range 100 {
+			wg.Add(1)
+			q.Propose(topicNamed(wave*100+i), func(raftmeta.Outcome, error) { wg.Done() })
+		}
+		wg.Wait()
 	}
-	wg.Wait()
 	before := walBytes(t, dir)
 	if err := q.Snapshot(); err != nil {
 		t.Fatal(err)
