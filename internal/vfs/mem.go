@@ -27,7 +27,7 @@ type Mem struct {
 	noDirect bool
 	calls    int64 // made so far
 	lastCall int64 // the power fails at this call; 0: it does not
-	life     int // counts Crash and Kill: files of an earlier life are dead (I5)
+	life     int   // counts Crash and Kill: files of an earlier life are dead (I5)
 }
 
 // node is an inode: a directory or a file.
