@@ -32,7 +32,7 @@ func usableMemory() int64 {
 // Shares of the usable memory, and floors: the off-heap memory must hold a few of the
 // largest requests, whatever the machine.
 const (
-	memoryShare = 2         // 1/2 off-heap, at most
+	memoryShare = 8         // 1/8 off-heap, at most: fresh memory costs as much as writing it
 	cacheShare  = 3         // 2/3 of that keeps written data for readers
 	leastMemory = 256 << 20 // two requests of socket.request.max.bytes and room to work
 	heapShare   = 4         // soft limit of the Go heap
