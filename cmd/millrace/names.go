@@ -1,41 +1,52 @@
 package main
 
-import "strings"
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
 
-// loadProperties reads a file of server properties.
-func loadProperties(text string) (map[string]string, error) {
-	out := make(map[string]string)
-	for _, line := range strings.Split(strings.ReplaceAll(text, "\\\n", ""), "\n") {
-		line = strings.TrimSpace(line)
-		if line == "" || line[0] == '#' || line[0] == '!' {
-			continue
-		}
-		name, value, _ := strings.Cut(line, "=")
-		out[strings.TrimSpace(name)] = strings.TrimSpace(value)
+	"millrace/internal/cli"
+	"millrace/raftmeta/configdef"
+)
+
+// readProperties reads a file of server properties.
+func readProperties(name string) (map[string]string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, cli.Usage("--config: %w", err)
 	}
-	return out, nil
+	defer f.Close()
+	values, err := configdef.LoadProperties(f)
+	if err != nil {
+		return nil, cli.Usage("--config %s: %w", name, err)
+	}
+	return values, nil
 }
 
-// fromEnvironment reads KAFKA_… variables as Kafka's container image does: _ is a dot,
-// __ an underscore, ___ a dash. skipped are variables that only look like settings.
-func fromEnvironment(environ []string) (values map[string]string, skipped []string) {
-	values = make(map[string]string)
-	for _, v := range environ {
-		variable, value, _ := strings.Cut(v, "=")
-		rest, ours := strings.CutPrefix(variable, "KAFKA_")
-		if !ours {
+// checkNames refuses names that neither Kafka nor this program knows and values that
+// Kafka refuses, all of them at once. idle are names that are known and change nothing.
+func (s settings) checkNames() (idle []string, err error) {
+	var faults []string
+	for _, name := range s.names() {
+		if own[name] {
 			continue
 		}
-		if injected(variable) {
-			skipped = append(skipped, variable)
-			continue
+		none, err := configdef.CheckStatic(map[string]string{name: s[name].value})
+		for _, i := range none {
+			idle = append(idle, i.Name)
 		}
-		name := strings.NewReplacer("___", "-", "__", "_", "_", ".").Replace(rest)
-		values[strings.ToLower(name)] = value
+		switch {
+		case errors.Is(err, configdef.ErrUnknownName):
+			why := strings.TrimPrefix(err.Error(), "configdef: "+name+": ")
+			faults = append(faults, fmt.Sprintf("%s (%s): %s", name, s[name].origin, why))
+		case err != nil:
+			why := strings.TrimPrefix(err.Error(), "configdef: ")
+			faults = append(faults, fmt.Sprintf("%s=%s (%s): %s", name, s[name].value, s[name].origin, why))
+		}
 	}
-	return values, skipped
+	if len(faults) > 0 {
+		return nil, cli.Usage("%s", strings.Join(faults, "\n"))
+	}
+	return idle, nil
 }
-
-// checkNames refuses names that neither Kafka nor this program knows, and values that
-// Kafka refuses. idle are names that are known and without effect here.
-func (s settings) checkNames() (idle []string, err error) { return nil, nil }

@@ -195,6 +195,8 @@ func (r *runner) explain(err error) error {
 	case errors.Is(err, os.ErrPermission):
 		return cli.Failed("%w\nThe data directory must be writable for this user, and ports below 1024 need a right: "+
 			"see --data and --listen", err)
+	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
+		return cli.Failed("%w\nChoose another data directory with --data", err)
 	case errors.Is(err, syscall.ENOSPC):
 		return cli.Failed("%w\nThe disk that holds %s is full: free some space", err, dir)
 	case errors.Is(err, syscall.EIO):

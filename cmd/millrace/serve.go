@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"millrace/internal/cli"
+	"millrace/raftmeta/configdef"
 
 	"github.com/spf13/cobra"
 )
@@ -111,17 +112,13 @@ func (f *serveFlags) logger(w io.Writer) (*slog.Logger, error) {
 func (f *serveFlags) settings(changed func(string) bool, environ []string) (settings, []string, error) {
 	s := make(settings)
 	if f.config != "" {
-		text, err := readFile(f.config)
+		values, err := readProperties(f.config)
 		if err != nil {
 			return nil, nil, err
 		}
-		values, err := loadProperties(text)
-		if err != nil {
-			return nil, nil, cli.Usage("--config %s: %w", f.config, err)
-		}
 		s.add(values, f.config)
 	}
-	values, skipped := fromEnvironment(environ)
+	values, skipped := configdef.FromEnv(environ)
 	s.add(values, "environment")
 	values, err := assignments(f.set)
 	if err != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"sort"
 	"strconv"
 	"strings"
@@ -137,19 +136,6 @@ func choice(s settings, name string, dst *string, words ...string) error {
 	return s.refuse(name, "want %s", strings.Join(words, ", "))
 }
 
-// injected says that an environment variable is not a setting although it begins like
-// one: Kubernetes puts KAFKA_PORT and the like beside every pod of a namespace with a
-// service named kafka.
-func injected(variable string) bool {
-	rest := strings.TrimPrefix(variable, "KAFKA_")
-	for _, p := range []string{"PORT", "SERVICE_HOST", "SERVICE_PORT"} {
-		if rest == p || strings.HasPrefix(rest, p+"_") {
-			return true
-		}
-	}
-	return false
-}
-
 // assignments reads --set arguments.
 func assignments(args []string) (map[string]string, error) {
 	out := make(map[string]string)
@@ -162,12 +148,4 @@ func assignments(args []string) (map[string]string, error) {
 		out[name] = value
 	}
 	return out, nil
-}
-
-func readFile(name string) (string, error) {
-	b, err := os.ReadFile(name)
-	if err != nil {
-		return "", cli.Usage("--config: %w", err)
-	}
-	return string(b), nil
 }

@@ -182,16 +182,3 @@ func TestRefusedListeners(t *testing.T) {
 		wantUsage(t, err, c.want)
 	}
 }
-
-func TestInjectedVariables(t *testing.T) {
-	for _, v := range []string{"KAFKA_PORT", "KAFKA_PORT_9092_TCP_ADDR", "KAFKA_SERVICE_HOST", "KAFKA_SERVICE_PORT_X"} {
-		if !injected(v) {
-			t.Errorf("%s counts as a setting", v)
-		}
-	}
-	for _, v := range []string{"KAFKA_NODE_ID", "KAFKA_PORTS", "KAFKA_LISTENERS"} {
-		if injected(v) {
-			t.Errorf("%s does not count as a setting", v)
-		}
-	}
-}
