@@ -455,6 +455,13 @@ func (op *opening) journalFiles() error {
 			s.sw.first = true // to get the old files back
 		}
 	}
-	op.rep.Direct = op.shards[0].j.free[0].f.Direct()
+	first := op.shards[0].j.free[0].f
+	op.rep.Direct = first.Direct()
+	if op.o.Durability == Fsync {
+		op.rep.SyncAfter = probeSync(first)
+		for _, s := range op.shards {
+			s.syncAfter = op.rep.SyncAfter
+		}
+	}
 	return nil
 }

@@ -94,6 +94,7 @@ type Report struct {
 	Quarantined []string // directories moved to quarantine/
 	Removed     []string // directories of deleted topics
 	Direct      bool     // the file system has O_DIRECT
+	SyncAfter   bool     // commits are written and then synced: faster here than RWF_DSYNC
 	Notes       []string // what an operator should know
 }
 
