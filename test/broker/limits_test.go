@@ -111,9 +111,6 @@ func checkWide(t *testing.T, ctx context.Context, p *Process, want []byte) {
 
 // Consumers that ask and never read leave produce latency and memory where they were.
 func TestStalledConsumers(t *testing.T) {
-	if testing.Short() {
-		t.Skip("opens 2 000 connections")
-	}
 	p := Start(t, "", "--set", "max.connections=10000")
 	c := client(t, p, kgo.DefaultProduceTopic("t"), kgo.ProducerLinger(0),
 		kgo.ProducerBatchCompression(kgo.NoCompression()))
