@@ -3,27 +3,24 @@ package configdef
 import (
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 
 	"millrace/protocol"
 	"millrace/raftmeta"
 )
 
-// Resolver answers what is in force on one broker. It is safe for all threads, and cheap
-// while images change only in other things than configs.
+// Resolver answers what is in force on one broker, and is cheap while images change only in
+// other things than configs. It belongs to one goroutine: every core has its own.
 type Resolver struct {
 	node   string
 	static map[string]string
-	cached atomic.Pointer[view]
+	cached *view
 }
 
 // view is everything that depends on the broker's configs alone.
 type view struct {
 	own, all *raftmeta.Configs // dynamic: of this broker, of all
 	base     TopicConfig       // of a topic without overrides
-	memo     sync.Map          // *raftmeta.Configs → *TopicConfig
-	size     atomic.Int32      // of memo, about
+	memo     map[*raftmeta.Configs]*TopicConfig
 }
 
 // maxMemo bounds the memo of a view: it is thrown away when old overrides fill it.
@@ -43,11 +40,10 @@ func NewResolver(node protocol.NodeID, static map[string]string) *Resolver {
 func (r *Resolver) view(m *raftmeta.Image) *view {
 	own := m.Configs(raftmeta.Resource{Type: raftmeta.ResourceBroker, Name: r.node})
 	all := m.Configs(raftmeta.Resource{Type: raftmeta.ResourceBroker})
-	if v := r.cached.Load(); v != nil && v.own == own && v.all == all &&
-		v.size.Load() < maxMemo {
+	if v := r.cached; v != nil && v.own == own && v.all == all && len(v.memo) < maxMemo {
 		return v
 	}
-	v := &view{own: own, all: all}
+	v := &view{own: own, all: all, memo: map[*raftmeta.Configs]*TopicConfig{}}
 	for _, d := range topics.list {
 		s, _, ok := r.inherited(v, d)
 		if !ok {
@@ -57,7 +53,7 @@ func (r *Resolver) view(m *raftmeta.Image) *view {
 			set(&v.base, s)
 		}
 	}
-	r.cached.Store(v)
+	r.cached = v
 	return v
 }
 
@@ -67,8 +63,8 @@ func (r *Resolver) Topic(m *raftmeta.Image, t *raftmeta.Topic) *TopicConfig {
 	if t.Configs.Len() == 0 {
 		return &v.base
 	}
-	if c, ok := v.memo.Load(t.Configs); ok {
-		return c.(*TopicConfig)
+	if c := v.memo[t.Configs]; c != nil {
+		return c
 	}
 	c := new(TopicConfig)
 	*c = v.base
@@ -79,9 +75,7 @@ func (r *Resolver) Topic(m *raftmeta.Image, t *raftmeta.Topic) *TopicConfig {
 			}
 		}
 	}
-	if _, was := v.memo.LoadOrStore(t.Configs, c); !was {
-		v.size.Add(1)
-	}
+	v.memo[t.Configs] = c
 	return c
 }
 
@@ -158,7 +152,15 @@ func (r *Resolver) Bool(m *raftmeta.Image, name string) bool {
 
 // static64 is a number that only the static file can set.
 func (r *Resolver) static64(name string) int64 {
-	return r.Int64(raftmeta.Empty(), name)
+	d := Broker(name)
+	s, given := r.static[name]
+	if v, why := d.Parse(s); given && why == "" {
+		s = v
+	} else {
+		s = d.def
+	}
+	n, _ := strconv.ParseInt(s, 10, 64)
+	return n
 }
 
 // listDefault is the list that an append or subtract starts from.

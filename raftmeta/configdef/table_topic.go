@@ -3,7 +3,8 @@ package configdef
 // topicTable is every topic config of Kafka 4.3.1, in the order in which its brokers
 // describe them.
 var topicTable = []row{
-	{"compression.type", String, "producer", oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), 0},
+	{"compression.type", String,
+		"producer", oneOf("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"), 0},
 	{"remote.log.delete.on.disable", Boolean, "false", free, 0},
 	{"leader.replication.throttled.replicas", List, "", throttled, 0},
 	{"remote.storage.enable", Boolean, "false", free, 0},
@@ -43,7 +44,8 @@ var topicTable = []row{
 var groupTable = []row{
 	{"consumer.session.timeout.ms", Int, "45000", atLeast(1), 0},
 	{"consumer.assignment.interval.ms", Int, "1000", atLeast(0), 0},
-	{"share.auto.offset.reset", String, "latest", oneOf("latest", "earliest", "by_duration:PnDTnHnMn.nS"), 0},
+	{"share.auto.offset.reset", String,
+		"latest", oneOf("latest", "earliest", "by_duration:PnDTnHnMn.nS"), 0},
 	{"share.renew.acknowledge.enable", Boolean, "true", free, 0},
 	{"streams.initial.rebalance.delay.ms", Int, "3000", atLeast(0), 0},
 	{"share.session.timeout.ms", Int, "45000", atLeast(1), 0},
@@ -54,7 +56,8 @@ var groupTable = []row{
 	{"consumer.heartbeat.interval.ms", Int, "5000", atLeast(1), 0},
 	{"share.record.lock.duration.ms", Int, "30000", atLeast(1000), 0},
 	{"share.assignment.interval.ms", Int, "1000", atLeast(0), 0},
-	{"share.isolation.level", String, "read_uncommitted", oneOf("read_committed", "read_uncommitted"), 0},
+	{"share.isolation.level", String,
+		"read_uncommitted", oneOf("read_committed", "read_uncommitted"), 0},
 	{"streams.session.timeout.ms", Int, "45000", atLeast(1), 0},
 	{"share.partition.max.record.locks", Int, "2000", atLeast(100), 0},
 	{"streams.num.standby.replicas", Int, "0", atLeast(0), 0},
@@ -70,14 +73,15 @@ var metricsTable = []row{
 // topicSynonyms are the broker configs that a topic config falls back to, the strongest
 // first, and how many of its units one of theirs is.
 var topicSynonyms = map[string][]synonym{
-	"segment.bytes":                   {{"log.segment.bytes", 1}},
-	"segment.ms":                      {{"log.roll.ms", 1}, {"log.roll.hours", 3600000}},
-	"segment.jitter.ms":               {{"log.roll.jitter.ms", 1}, {"log.roll.jitter.hours", 3600000}},
-	"segment.index.bytes":             {{"log.index.size.max.bytes", 1}},
-	"flush.messages":                  {{"log.flush.interval.messages", 1}},
-	"flush.ms":                        {{"log.flush.interval.ms", 1}, {"log.flush.scheduler.interval.ms", 1}},
-	"retention.bytes":                 {{"log.retention.bytes", 1}},
-	"retention.ms":                    {{"log.retention.ms", 1}, {"log.retention.minutes", 60000}, {"log.retention.hours", 3600000}},
+	"segment.bytes":       {{"log.segment.bytes", 1}},
+	"segment.ms":          {{"log.roll.ms", 1}, {"log.roll.hours", 3600000}},
+	"segment.jitter.ms":   {{"log.roll.jitter.ms", 1}, {"log.roll.jitter.hours", 3600000}},
+	"segment.index.bytes": {{"log.index.size.max.bytes", 1}},
+	"flush.messages":      {{"log.flush.interval.messages", 1}},
+	"flush.ms":            {{"log.flush.interval.ms", 1}, {"log.flush.scheduler.interval.ms", 1}},
+	"retention.bytes":     {{"log.retention.bytes", 1}},
+	"retention.ms": {{"log.retention.ms", 1}, {"log.retention.minutes", 60000},
+		{"log.retention.hours", 3600000}},
 	"max.message.bytes":               {{"message.max.bytes", 1}},
 	"index.interval.bytes":            {{"log.index.interval.bytes", 1}},
 	"delete.retention.ms":             {{"log.cleaner.delete.retention.ms", 1}},
