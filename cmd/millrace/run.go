@@ -151,19 +151,34 @@ func (r *runner) stop(b *engine.Broker, sig os.Signal, signals <-chan os.Signal)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- b.Stop(ctx) }()
+	second := make(chan os.Signal, 1)
+	go func() { second <- meantAgain(time.Now(), signals) }()
 	select {
 	case err := <-done:
 		if err != nil {
 			return cli.Failed("stop: %w\nWhat was acknowledged is in the journal; the next start recovers it", err)
 		}
-		r.log.Info("stopped", "after", time.Since(r.began).Round(time.Millisecond).String())
+		r.log.Info("stopped", "uptime", time.Since(r.began).Round(time.Millisecond).String())
 		return nil
 	case err := <-b.Err():
 		return diskFailure(err)
-	case <-signals:
+	case <-second:
 		return cli.Failed("second signal: left at once. What was acknowledged is in the journal; " +
 			"the next start recovers it")
 	}
+}
+
+// oneWish is the time in which several signals are one wish: supervisors signal a
+// process and its group.
+const oneWish = 500 * time.Millisecond
+
+func meantAgain(first time.Time, signals <-chan os.Signal) os.Signal {
+	for sig := range signals {
+		if time.Since(first) > oneWish {
+			return sig
+		}
+	}
+	return nil
 }
 
 // diskFailure is the end that a failed write or flush leads to. Nothing is flushed or
@@ -192,9 +207,10 @@ func (r *runner) explain(err error) error {
 			"what clients are told is --advertise", err)
 	case isDNS(err):
 		return cli.Failed("%w\n--listen takes an address of this machine; what clients are told is --advertise", err)
+	case errors.Is(err, os.ErrPermission) && strings.Contains(err.Error(), "listener"):
+		return cli.Failed("%w\nPorts below 1024 need a right: choose another with --listen", err)
 	case errors.Is(err, os.ErrPermission):
-		return cli.Failed("%w\nThe data directory must be writable for this user, and ports below 1024 need a right: "+
-			"see --data and --listen", err)
+		return cli.Failed("%w\nMake the data directory writable for this user, or choose another with --data", err)
 	case errors.Is(err, syscall.ENOTDIR), errors.Is(err, syscall.EROFS):
 		return cli.Failed("%w\nChoose another data directory with --data", err)
 	case errors.Is(err, syscall.ENOSPC):

@@ -236,7 +236,7 @@ func wholeWay(t *testing.T, engine string) {
 		t.Fatalf("stop: exit code %d\n%s", code, b.errs)
 	}
 
-	b = serve(t, dir, "--io", engine)
+	b = serve(t, dir, "--io", engine, "--set", "group.initial.rebalance.delay.ms=0")
 	b.run("", "topic", "consume", "orders", "-g", "g", "-n", "1", "--timeout", "10s").want(t, 0, "v")
 	d := b.run("", "group", "describe", "g", "--json")
 	d.want(t, 0, `"total_lag": 0`)
