@@ -70,7 +70,7 @@ func (d *Def) Name() string   { return d.name }
 func (d *Def) Type() Type     { return d.typ }
 func (d *Def) Internal() bool { return d.flags&internal != 0 }
 
-// Doc is a sentence about the name, "" where the name says it all.
+// Doc is a sentence about the name.
 func (d *Def) Doc() string { return d.doc }
 
 // Default is the value when nothing is set; false means null.
@@ -93,10 +93,10 @@ type registry struct {
 	by   map[string]*Def
 }
 
-func register(rows []row, docs map[string]string) registry {
+func register(rows []row, doc func(name string) string) registry {
 	r := registry{by: make(map[string]*Def, len(rows))}
 	for i := range rows {
-		d := &Def{row: rows[i], doc: docs[rows[i].name]}
+		d := &Def{row: rows[i], doc: doc(rows[i].name)}
 		r.list = append(r.list, d)
 		r.by[d.name] = d
 	}
@@ -104,10 +104,10 @@ func register(rows []row, docs map[string]string) registry {
 }
 
 var (
-	topics  = register(topicTable, topicDocs)
-	brokers = register(brokerTable, brokerDocs)
-	groups  = register(groupTable, groupDocs)
-	metrics = register(metricsTable, metricsDocs)
+	topics  = register(topicTable, words(topicDocs))
+	brokers = register(brokerTable, docOf)
+	groups  = register(groupTable, words(groupDocs))
+	metrics = register(metricsTable, words(metricsDocs))
 )
 
 // throttles are dynamic broker configs that no properties file knows.
@@ -116,7 +116,11 @@ var throttles = register([]row{
 	{"follower.replication.throttled.rate", Long, "9223372036854775807", atLeast(0), perBroker},
 	{"replica.alter.log.dirs.io.max.bytes.per.second", Long, "9223372036854775807", atLeast(0),
 		perBroker},
-}, nil)
+}, docOf)
+
+func words(docs map[string]string) func(string) string {
+	return func(name string) string { return docs[name] }
+}
 
 // Topic, Broker, Group and ClientMetrics find a name, nil if Kafka 4.3.1 does not know it.
 func Topic(name string) *Def         { return topics.by[name] }

@@ -199,6 +199,24 @@ func TestEveryDefaultPassesItsOwnRule(t *testing.T) {
 	}
 }
 
+func TestEveryDescribedNameHasWords(t *testing.T) {
+	for _, reg := range []registry{topics, brokers, groups, metrics} {
+		for _, d := range reg.list {
+			if !d.Internal() && d.Doc() == "" {
+				t.Errorf("%s: no words", d.name)
+			}
+		}
+	}
+	for _, docs := range []map[string]string{topicDocs, brokerDocs, groupDocs, metricsDocs} {
+		for name := range docs {
+			if Topic(name) == nil && Broker(name) == nil && Group(name) == nil &&
+				ClientMetrics(name) == nil {
+				t.Errorf("%s: words about a name that does not exist", name)
+			}
+		}
+	}
+}
+
 func TestCheckStatic(t *testing.T) {
 	idle, err := CheckStatic(map[string]string{"num.partitions": "3", "zookeeper.connect": "z",
 		"inter.broker.protocol.version": "3.9", "num.network.threads": "3",
