@@ -1,0 +1,28 @@
+// Command chaos runs the real broker under load, breaks it many times, and lets
+// package checker judge what clients saw.
+//
+//	go run ./test/chaos -f kill|power|recreate|storm -n N -io uring|epoll|both
+//
+//	kill      kill -9 at random moments over one data directory; engines and the number
+//	          of cores change from life to life
+//	power     a power loss: ext4 on a loop device over a disk with a volatile cache; the
+//	          cache is dropped and the filesystem shut down without a log flush
+//	recreate  a topic is deleted and created again under load, with a kill -9 in it
+//	storm     kill -9 amid CreateTopics, DeleteTopics, CreatePartitions: what was
+//	          acknowledged stands, and the disk holds no more than the metadata says
+//
+// Not its job: faults inside the process (internal/sim), foreign clients (test/compat).
+//
+// Data in: the broker's binary, a seed. Data out: a line a round with -v, findings, one
+// line of JSON with figures and seed, and "N passed, N failed". Exit code 1 when
+// anything failed. A machine without root, loop devices or /dev/fuse cannot lose power:
+// the run then says "skipped" and leaves with 0.
+//
+// Invariants:
+//
+//	I1  A round counts only if its fault bit: the process was alive and records were on
+//	    their way, and for power the disk lost writes or the filesystem was shut down.
+//	I2  Processes, mounts, loop devices and directories are gone at the end, also after
+//	    a failure or an interrupt; -keep keeps directories of failed runs.
+//	I3  The seed decides everything that this program decides. It cannot decide timing.
+package main
