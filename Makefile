@@ -20,10 +20,11 @@ SEED ?= 1
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint compat race cover fuzz sim sim-replay chaos bench-produce bench-fetch clean
+.PHONY: help build run test lint compat race cover fuzz sim sim-replay chaos bench-produce bench-fetch bench-e2e clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | \
+		awk -F ':.*## ' '{n = split($$1, t, " "); for (i = 1; i <= n; i++) printf "  make %-14s %s\n", t[i], $$2}'
 
 build: ## build bin/millrace and bin/loadgen
 	go build -trimpath -o bin/ ./cmd/...
@@ -63,6 +64,18 @@ fuzz: ## every fuzz target for FUZZTIME each
 			go test -run='^$$' -fuzz="^$$target\$$" -fuzztime=$(FUZZTIME) ./$$(dirname $$file); \
 		done; \
 	done
+
+sim: ## seeded simulation of disk, network and crashes, SEEDS of them
+	go test ./internal/sim -count=1 -v -timeout 0 -seeds $(SEEDS)
+
+sim-replay: ## one seed of the simulation again: SEED=n
+	go test ./internal/sim -count=1 -v -timeout 0 -seed $(SEED)
+
+chaos: build ## kill, power, recreate or storm against the real broker: F=kill N=100
+	go run ./test/chaos -f $(F) -n $(N)
+
+bench-produce bench-fetch bench-e2e: build ## side by side with a real Apache Kafka (needs Java and Maven)
+	go run ./bench/sidebyside $(@:bench-%=%)
 
 clean: ## remove what builds and runs left behind, data excepted
 	rm -rf bin .cache

@@ -40,7 +40,7 @@ var rooms = []room{
 	{path: "segment", project: []string{"protocol"}, external: []string{crc, xsys}},
 	{path: "replication", project: []string{"protocol"}},
 	{path: "raftmeta", project: []string{"protocol"}, external: []string{crc}},
-	{path: "raftmeta/configdef"},
+	{path: "raftmeta/configdef", project: []string{"raftmeta", "protocol"}},
 	{path: "raftmeta/hraft", project: []string{"raftmeta", "protocol"}, external: []string{"github.com/hashicorp"}},
 	{
 		path:     "engine",
