@@ -40,10 +40,11 @@ func (a Anomaly) String() string {
 type Promise uint8
 
 const (
-	Ordered   Promise = 1 << iota // its first copies stand in order
-	OnlyOnce                      // no second copies
-	AtLeast   Promise = Ordered
-	ExactOnce Promise = Ordered | OnlyOnce
+	Ordered  Promise = 1 << iota // its first copies stand in order
+	OnlyOnce                     // no second copies
+
+	AtLeast   = Ordered
+	ExactOnce = Ordered | OnlyOnce
 )
 
 const unknown = -1
@@ -135,10 +136,14 @@ func (h *History) Intend(p Place, producer uint32, promise Promise) Origin {
 func (h *History) Ack(o Origin, offset int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := h.log(o.Place).streams[o.Producer]
+	h.acked++
+	l := h.logs[o.Place]
+	if l == nil || l.streams[o.Producer] == nil {
+		return // forgotten
+	}
+	s := l.streams[o.Producer]
 	s.sent[o.Seq].acked = true
 	s.sent[o.Seq].offset = max(offset, unknown)
-	h.acked++
 }
 
 // Read notes that reader was given value at an offset of a place. A reader reads a
