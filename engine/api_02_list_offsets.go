@@ -9,18 +9,22 @@ import (
 
 // Timestamps of ListOffsets that are not times.
 const (
-	tsLatest         = -1
-	tsEarliest       = -2
-	tsMax            = -3 // the record with the greatest time (KIP-734)
-	tsEarliestLocal  = -4 // KIP-405
-	tsLatestTiered   = -5 // KIP-1005
-	tsPendingUpload  = -6 // KIP-1023
-	readCommittedLvl = 1
+	tsLatest        = -1
+	tsEarliest      = -2
+	tsMax           = -3 // the record with the greatest time (KIP-734)
+	tsEarliestLocal = -4 // KIP-405
+	tsLatestTiered  = -5 // KIP-1005
+	tsPendingUpload = -6 // KIP-1023
 )
 
 // timestampSince is the first version that knows each of them.
 var timestampSince = map[int64]int16{
 	tsLatest: 1, tsEarliest: 1, tsMax: 7, tsEarliestLocal: 8, tsLatestTiered: 9, tsPendingUpload: 11,
+}
+
+func knowsTimestamp(version int16, ts int64) bool {
+	since, known := timestampSince[ts]
+	return known && version >= since
 }
 
 // listOffsets finds offsets: the ends, or the first record from a time on.
@@ -44,7 +48,7 @@ func (c *Core) listOffsets(rq *Request, req *kmsg.ListOffsetsRequest) {
 			switch {
 			case dups[namedPartition{t.Topic, p.Partition}] > 1:
 				rp.ErrorCode = int16(protocol.InvalidRequest)
-			case p.Timestamp < 0 && (timestampSince[p.Timestamp] == 0 || rq.Version < timestampSince[p.Timestamp]):
+			case p.Timestamp < 0 && !knowsTimestamp(rq.Version, p.Timestamp):
 				rp.ErrorCode = int16(protocol.UnsupportedVersion)
 			case !ok:
 				rp.ErrorCode = int16(protocol.UnknownTopicOrPartition)
@@ -54,7 +58,7 @@ func (c *Core) listOffsets(rq *Request, req *kmsg.ListOffsetsRequest) {
 			}
 		}
 	}
-	committed := req.IsolationLevel == readCommittedLvl
+	committed := req.IsolationLevel == 1
 	c.visit(spots, func(on *Core, part *partition, at int, ok func()) {
 		if part == nil {
 			places[at].ErrorCode = int16(protocol.UnknownTopicOrPartition)

@@ -29,7 +29,8 @@ func (c *Core) createTopics(rq *Request, req *kmsg.CreateTopicsRequest) {
 		}
 		delete(counts, t.Topic)
 		nt, it := c.wantedTopic(t, n > 1)
-		if total += len(nt.Replicas); it.Code == protocol.None && total > raftmeta.MaxPartitionsPerRequest {
+		total += len(nt.Replicas)
+		if it.Code == protocol.None && total > raftmeta.MaxPartitionsPerRequest {
 			it = raftmeta.Item{Code: protocol.PolicyViolation,
 				Message: "Excessively large number of partitions per request."}
 		}
@@ -73,13 +74,15 @@ func suppose(img *raftmeta.Image, cmd raftCommand) (*raftmeta.Image, raftOutcome
 }
 
 // wantedTopic judges one topic in Kafka's order: name, configs, numbers.
-func (c *Core) wantedTopic(t *kmsg.CreateTopicsRequestTopic, again bool) (raftmeta.NewTopic, raftmeta.Item) {
+func (c *Core) wantedTopic(t *kmsg.CreateTopicsRequestTopic, again bool) (
+	raftmeta.NewTopic, raftmeta.Item) {
 	if again {
-		return raftmeta.NewTopic{}, raftmeta.Item{Code: protocol.InvalidRequest, Message: "Duplicate topic name."}
+		return raftmeta.NewTopic{}, raftmeta.Item{Code: protocol.InvalidRequest,
+			Message: "Duplicate topic name."}
 	}
 	img, id := c.topics.image, newTopicID()
-	probe := newTopic(c, t.Topic, 1, nil)
-	if it := raftmeta.Check(img, raftmeta.CreateTopics{Topics: []raftmeta.NewTopic{probe}}).Items[0]; it.Code != protocol.None {
+	probe := raftmeta.CreateTopics{Topics: []raftmeta.NewTopic{newTopic(c, t.Topic, 1, nil)}}
+	if it := raftmeta.Check(img, probe).Items[0]; it.Code != protocol.None {
 		return raftmeta.NewTopic{}, it
 	}
 	wanted := make([]configdef.Wanted, 0, len(t.Configs))

@@ -38,7 +38,8 @@ func (c *Core) deleteRecords(rq *Request, req *kmsg.DeleteRecordsRequest) {
 	}, func() { rq.Answer(resp) })
 }
 
-func (c *Core) deleteBelow(part *partition, offset int64, rp *kmsg.DeleteRecordsResponseTopicPartition, ok func()) {
+func (c *Core) deleteBelow(part *partition, offset int64,
+	rp *kmsg.DeleteRecordsResponseTopicPartition, ok func()) {
 	if part == nil {
 		rp.ErrorCode = int16(protocol.UnknownTopicOrPartition)
 		ok()

@@ -27,7 +27,8 @@ func (c *Core) createPartitions(rq *Request, req *kmsg.CreatePartitionsRequest) 
 		rt := kmsg.NewCreatePartitionsResponseTopic()
 		rt.Topic = t.Topic
 		more, it := c.planPartitions(t, n > 1)
-		if total += len(more.Replicas); it.Code == protocol.None && total > raftmeta.MaxPartitionsPerRequest {
+		total += len(more.Replicas)
+		if it.Code == protocol.None && total > raftmeta.MaxPartitionsPerRequest {
 			it = raftmeta.Item{Code: protocol.PolicyViolation,
 				Message: "Excessively large number of partitions per request."}
 		}
