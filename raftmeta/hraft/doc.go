@@ -14,6 +14,12 @@
 //	I4  A kill at any moment leaves a directory that Open can open.
 //	I5  A log that was longer once is not silently started over: Open refuses.
 //
-// Log and stable store are raft-wal's (one fdatasync per batch of entries; the vote in its
-// bolt file), snapshots raft's file store. docs/decisions says why.
+//	I6  What makes the image grow is refused while the disk has less than MinFree left, so
+//	    that a full disk can still be emptied by deleting topics.
+//
+// Log and stable store are raft-wal's (one fdatasync per batch of entries; term and vote in
+// its bolt file), snapshots raft's file store. raft-boltdb was measured beside it on ext4:
+// one durable append 0.3–0.9 ms against 0.08–0.23 ms, opening 8 000 entries 1–10 ms against
+// 2–7 ms. A lone voter does not wait for election timers: it is told to stand at once, and
+// is ready in 2–50 ms; idle it wakes three times a second.
 package hraft

@@ -15,12 +15,16 @@ import (
 	"github.com/hashicorp/raft"
 	"github.com/hashicorp/raft-wal/metadb"
 
+	"millrace/internal/vfs"
 	"millrace/protocol"
 	"millrace/raftmeta"
 )
 
 // ErrLost says that the log is shorter than this node knows it was.
 var ErrLost = errors.New("hraft: the log of a node that has voted is empty")
+
+// ErrNoSpace answers what would make the image grow while less than MinFree is left.
+var ErrNoSpace = errors.New("hraft: the disk is nearly full")
 
 // ErrBusy answers a proposal beyond MaxPending.
 var ErrBusy = errors.New("hraft: too many proposals wait")
@@ -31,6 +35,8 @@ const exitFatal = 74
 const (
 	// MaxPending bounds proposals that wait for agreement: far more than connections × 1.
 	MaxPending = 1 << 16
+	// MinFree is the space that has to be left for the log's next segments and a snapshot.
+	MinFree = 64 << 20
 	// leaderTimeout bounds the wait for leadership in Open. A lone voter needs three
 	// syncs; only a broken disk takes this long.
 	leaderTimeout = 30 * time.Second
@@ -60,6 +66,7 @@ type Quorum struct {
 	raft  *raft.Raft
 	store io.Closer
 	fsm   *fsm
+	free  func() (int64, error) // bytes left on the disk
 
 	mu     sync.Mutex
 	queue  []proposal
@@ -160,7 +167,8 @@ func open(o Options, l *latch, logs raft.LogStore, stable raft.StableStore) (*Qu
 	if o.OnImage != nil {
 		f.onImage.Store(&o.OnImage)
 	}
-	q := &Quorum{raft: r, fsm: f, wake: make(chan struct{}, 1),
+	free := func() (int64, error) { return vfs.OS().Free(o.Dir) }
+	q := &Quorum{raft: r, fsm: f, free: free, wake: make(chan struct{}, 1),
 		started: make(chan started, 4096)}
 	q.wg.Add(2)
 	go q.propose()
@@ -287,7 +295,7 @@ func (q *Quorum) propose() {
 		q.queue = nil
 		q.mu.Unlock()
 		for _, p := range list {
-			b, err := raftmeta.Encode(p.cmd)
+			b, err := q.encode(p.cmd)
 			if err != nil {
 				p.done(raftmeta.Outcome{}, err)
 				continue
@@ -298,6 +306,16 @@ func (q *Quorum) propose() {
 			return
 		}
 	}
+}
+
+func (q *Quorum) encode(cmd raftmeta.Command) ([]byte, error) {
+	switch cmd.(type) {
+	case raftmeta.CreateTopics, raftmeta.AddPartitions:
+		if left, err := q.free(); err == nil && left < MinFree {
+			return nil, fmt.Errorf("%w: %d bytes left", ErrNoSpace, left)
+		}
+	}
+	return raftmeta.Encode(cmd)
 }
 
 // answer tells outcomes, in the order of the log.

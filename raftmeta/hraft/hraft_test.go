@@ -168,6 +168,17 @@ func TestSnapshotCompactsAndRestores(t *testing.T) {
 	must(t, q, topicNamed(1001))
 }
 
+func TestFullDiskCanBeEmptied(t *testing.T) {
+	q := mustOpen(t, options(t, t.TempDir()))
+	must(t, q, raftmeta.RegisterBroker{ID: 1})
+	must(t, q, topicNamed(1))
+	q.free = func() (int64, error) { return MinFree - 1, nil }
+	if _, err := ask(q, topicNamed(2)); !errors.Is(err, ErrNoSpace) {
+		t.Fatal(err)
+	}
+	must(t, q, raftmeta.DeleteTopics{IDs: []protocol.TopicID{topicNamed(1).Topics[0].ID}})
+}
+
 func walBytes(t *testing.T, dir string) (n int64) {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.wal"))
