@@ -79,6 +79,7 @@ type brokerRun struct {
 	producers []*simProducer
 	consumers []*simConsumer
 	others    []*simOther
+	churns    []*simChurn
 }
 
 // dataTopic is a topic whose records are followed. It is never deleted.
@@ -123,6 +124,9 @@ func newBrokerRun(o Broker) *brokerRun {
 	}
 	for range b.rng.IntN(3) {
 		b.others = append(b.others, newOther(b))
+	}
+	for i := range b.rng.IntN(3) {
+		b.churns = append(b.churns, newChurn(b, i))
 	}
 	return b
 }
@@ -313,6 +317,12 @@ func (b *brokerRun) stop() {
 	}
 	b.check(b.run(500_000, ended), "a stop takes for ever")
 	b.stats.Stops++
+	err := b.broker.Close()
+	b.check(err == nil, "close: %v", err)
+	for i, p := range b.broker.Pools() {
+		b.check(p.Held() == 0, "core %d holds %d bytes after a clean stop", i, p.Held())
+	}
+	b.check(b.w.Net.Open() == 0, "%d sockets are open after a clean stop", b.w.Net.Open())
 }
 
 // finish lets every client come to its end, reads everything once more and compares.

@@ -22,12 +22,23 @@ type simConsumer struct {
 	tried  int64 // the largest commit sent
 	sure   int64 // the largest commit acknowledged
 	busy   bool
+
+	session *session // nil: every fetch names everything
+}
+
+// session is an incremental fetch session (KIP-227).
+type session struct {
+	id, epoch int32
+	told      map[*dataPart]int64 // offsets that the broker has
 }
 
 func newConsumer(b *brokerRun, number int) *simConsumer {
 	c := &simConsumer{b: b, number: number, at: map[*dataPart]int64{}, ends: map[*dataPart]int64{},
 		group: fmt.Sprintf("group-%d", number), tried: -1, sure: -1}
-	c.link = newLink(b, c.up, func() { c.busy = false })
+	if number >= 0 && b.rng.IntN(2) == 0 {
+		c.session = &session{told: map[*dataPart]int64{}}
+	}
+	c.link = newLink(b, c.up, c.down)
 	return c
 }
 
@@ -53,6 +64,13 @@ func (c *simConsumer) caughtUp() bool {
 	return true
 }
 
+func (c *simConsumer) down() {
+	c.busy = false
+	if c.session != nil { // an answer may be lost: begin anew
+		c.session.id, c.session.epoch = 0, 0
+	}
+}
+
 func (c *simConsumer) up() {
 	if c.tried >= 0 {
 		c.checkCommit()
@@ -75,6 +93,11 @@ func (c *simConsumer) next() {
 	case n == 2 && c.number >= 0 && c.b.rng.IntN(3) == 0:
 		c.busy = false
 		c.link.drop()
+	case n == 3 && c.number >= 0:
+		c.link.conn.Stall()
+		conn := c.link.conn
+		c.link.soon(20*time.Millisecond, conn.Resume)
+		c.fetch()
 	default:
 		c.fetch()
 	}
@@ -93,24 +116,63 @@ func (c *simConsumer) fetch() {
 	req.MaxBytes = int32(1 + rng.IntN(300_000))
 	req.SessionID, req.SessionEpoch = 0, -1
 	req.IsolationLevel = int8(rng.IntN(2))
+	full := true
+	if c.session != nil {
+		req.SetVersion(int16(7 + rng.IntN(6))) // a session stays with names or with ids
+		req.SessionID, req.SessionEpoch = c.session.id, c.session.epoch
+		full = c.session.epoch == 0
+	}
 	for _, t := range c.b.topics {
 		ft := kmsg.NewFetchRequestTopic()
 		ft.Topic, ft.TopicID = t.name, t.id
 		for _, p := range t.parts {
+			if !full && c.session.told[p] == c.at[p] {
+				continue
+			}
 			fp := kmsg.NewFetchRequestTopicPartition()
 			fp.Partition, fp.FetchOffset, fp.CurrentLeaderEpoch = p.index, c.at[p], -1
 			fp.PartitionMaxBytes = int32(1 + rng.IntN(100_000))
 			ft.Partitions = append(ft.Partitions, fp)
+			if c.session != nil {
+				c.session.told[p] = c.at[p]
+			}
 		}
 		rng.Shuffle(len(ft.Partitions), func(i, j int) {
 			ft.Partitions[i], ft.Partitions[j] = ft.Partitions[j], ft.Partitions[i]
 		})
-		req.Topics = append(req.Topics, ft)
+		if len(ft.Partitions) > 0 {
+			req.Topics = append(req.Topics, ft)
+		}
 	}
 	c.link.ask(req, func(r kmsg.Response) {
-		c.fetched(r.(*kmsg.FetchResponse))
+		resp := r.(*kmsg.FetchResponse)
+		if c.session == nil || c.inSession(resp) {
+			c.fetched(resp)
+		}
 		c.done()
 	})
+}
+
+// inSession follows the session's rules; false: it has to begin anew.
+func (c *simConsumer) inSession(r *kmsg.FetchResponse) bool {
+	s, code := c.session, protocol.Code(r.ErrorCode)
+	switch code {
+	case protocol.None:
+		if s.epoch == 0 {
+			s.id = r.SessionID
+		}
+		c.b.check(r.SessionID == s.id, "fetch session %d answers as %d", s.id, r.SessionID)
+		if s.id != 0 {
+			s.epoch++
+		}
+		return true
+	case protocol.FetchSessionIdNotFound, protocol.InvalidFetchSessionEpoch:
+		c.b.check(s.epoch > 0, "a new fetch session: %v", code)
+		s.id, s.epoch = 0, 0
+		return false
+	}
+	c.b.fail("fetch: %v", code)
+	return false
 }
 
 func (c *simConsumer) fetched(r *kmsg.FetchResponse) {

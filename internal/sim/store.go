@@ -48,10 +48,11 @@ func RunStorage(o Storage) (stats StorageStats, err error) {
 		stats.Trace = s.w.Trace()
 		if r := recover(); r != nil {
 			if b, ok := r.(broken); ok {
-				err = fmt.Errorf("seed %d, life %d: %s", o.Seed, s.life, string(b))
+				err = fmt.Errorf("seed %d, life %d (%v): %s", o.Seed, s.life, s.durability, string(b))
 				return
 			}
-			err = fmt.Errorf("seed %d, life %d: panic: %v\n%s", o.Seed, s.life, r, debug.Stack())
+			err = fmt.Errorf("seed %d, life %d (%v): panic: %v\n%s", o.Seed, s.life, s.durability, r,
+				debug.Stack())
 		}
 	}()
 	lives := o.Lives
