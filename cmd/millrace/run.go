@@ -186,7 +186,8 @@ func meantAgain(first time.Time, signals <-chan os.Signal) os.Signal {
 func diskFailure(err error) error {
 	return &cli.Error{Code: cli.ExitDisk, Err: fmt.Errorf(
 		"the disk failed, no acknowledgement was given since: %w\n"+
-			"Nothing acknowledged is lost. Check the disk before the next start, which recovers from the journal", err)}
+			"What was acknowledged had been written before. Check the disk; the next start recovers from the journal",
+		err)}
 }
 
 // explain turns what commonly goes wrong at start into words and a way out.

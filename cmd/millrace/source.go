@@ -6,6 +6,8 @@ import (
 
 	"millrace/engine"
 	"millrace/internal/admin/status"
+
+	"golang.org/x/sys/unix"
 )
 
 // source is the admin server's view of a broker that is not there yet, serves, or stops.
@@ -43,5 +45,13 @@ func (s *source) Snapshot() (*status.Snapshot, error) {
 	if err := s.Ready(); err != nil {
 		return nil, err
 	}
-	return s.broker.Load().Snapshot()
+	snap, err := s.broker.Load().Snapshot()
+	if err != nil {
+		return nil, err
+	}
+	var fs unix.Statfs_t
+	if unix.Statfs(snap.Broker.DataDir, &fs) == nil {
+		snap.Broker.DiskTotal = int64(fs.Blocks) * fs.Bsize
+	}
+	return snap, nil
 }
