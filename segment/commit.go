@@ -237,7 +237,7 @@ func (s *Shard) writeCommit(out *Effects) {
 	out.IO = append(out.IO, IO{
 		ID: id, Kind: IOWrite, Fd: s.j.flyingIn.f.Fd(), Off: st.off + int64(from),
 		Mem:   st.flying.mem[from:st.padded],
-		Dsync: s.o.Durability == Fsync && !s.syncAfter,
+		Dsync: s.syncsCommits() && !s.syncAfter,
 	})
 }
 
@@ -262,12 +262,15 @@ func (s *Shard) commitWritten(from, res int32) {
 			t.log.marks.Written = max(t.log.marks.Written, t.end)
 		}
 	}
-	if s.o.Durability == Fsync && s.syncAfter {
+	if s.syncsCommits() && s.syncAfter {
 		st.syncing, s.j.resume = true, true
 		return
 	}
 	s.committed()
 }
+
+// syncsCommits: an acknowledgement waits for the device's cache to be flushed.
+func (s *Shard) syncsCommits() bool { return syncCommits && s.o.Durability == Fsync }
 
 func (s *Shard) commitSynced(res int32) {
 	switch {

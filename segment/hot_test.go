@@ -200,3 +200,25 @@ func TestSmallPool(t *testing.T) {
 	}
 	r.stop()
 }
+
+// TestRoomComesBack: whatever was written before, a request that fits the journal
+// is admitted in the end.
+func TestRoomComesBack(t *testing.T) {
+	for _, first := range []int{1, 10, 100, 300, 500} {
+		r := newRig(t, uint64(first))
+		r.o.JournalMax = 4 << 20
+		r.topic(1, 1, DefaultConfig())
+		r.open()
+		for i := range 400 {
+			r.fill(1, first*10)
+			if i%50 == 49 {
+				r.fill(1, 1_500_000)
+			}
+		}
+		if r.shards[0].j.total > 8<<20 {
+			t.Fatalf("the journal has grown to %d", r.shards[0].j.total)
+		}
+		r.settle()
+		r.stop()
+	}
+}

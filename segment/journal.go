@@ -44,7 +44,8 @@ type journal struct {
 }
 
 const (
-	firstJournalFile = 8 << 20 // quickly made, so that a first start is
+	firstJournalFile = 8 << 20  // quickly made, so that a first start is
+	maxGrowth        = 64 << 20 // of a file made because the ring runs short
 	quickFill        = 10 * time.Second
 	retrySpace       = time.Second
 )
@@ -107,7 +108,8 @@ func (s *Shard) growJournal() {
 	if !short && j.want <= s.room() {
 		return
 	}
-	size := min(max(s.o.JournalFile, j.total/2, 2*j.want), limit-j.total)
+	size := max(s.o.JournalFile, min(j.total/2, maxGrowth), 2*j.want)
+	size = min(size, limit-j.total)
 	size = floor(size)
 	if size < fileHeaderSize+2*minRoom {
 		return
@@ -118,6 +120,16 @@ func (s *Shard) growJournal() {
 	s.job(jobJournal, nil, func() any {
 		return makeJournalFile(fs, dir, id, number, size, boot)
 	})
+}
+
+// freeSooner ends the current file early when a request waits for more room than
+// the free ones have: a sweep can then give it back.
+func (s *Shard) freeSooner() {
+	j := &s.j
+	if j.want > s.room() && len(j.used) == 0 && len(j.free) > 0 && j.cur != nil &&
+		j.cur.pos > fileHeaderSize && s.st.gather.n == 0 {
+		s.nextFile()
+	}
 }
 
 func (s *Shard) newFileNumber() uint64 {

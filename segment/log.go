@@ -35,6 +35,7 @@ type Log struct {
 
 	advanced  bool
 	dropped   bool
+	startSeq  Seq  // entry of a new start that is not yet durable, 0: none
 	inFlush   bool // in the shard's flush queue
 	swept     bool // the running sweep waits for it
 	sweepGoal int64
@@ -66,7 +67,7 @@ type seg struct {
 	sealed   bool
 	finished bool  // sealed, written, trimmed to size and indexed durably
 	gone     bool  // deleted; readers may still hold the file
-	goneSeq  Seq   // entry that says so
+	removed  bool  // the job that deletes its files was started
 	dirty    bool  // written since the last sync
 	trimming bool  // a running job cuts the file to size
 	written  int64 // bytes that are in the file

@@ -364,6 +364,7 @@ func (l *Log) restore(r *logRecord) string {
 	if err := l.epochs.Decode(r.epochs); err != nil {
 		return "epochs"
 	}
+	l.shard.dropSegments(l) // they were on their way out when the record was taken
 	return ""
 }
 

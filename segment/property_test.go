@@ -3,6 +3,8 @@ package segment
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"strconv"
 	"testing"
 
 	"millrace/protocol"
@@ -212,11 +214,14 @@ func (w *world) life(steps int) map[protocol.TopicPartition]int64 {
 }
 
 func TestCrashes(t *testing.T) {
-	seeds := uint64(240)
+	first, seeds := uint64(0), uint64(200)
 	if testing.Short() {
 		seeds = 40
 	}
-	for seed := range seeds {
+	if n, err := strconv.ParseUint(os.Getenv("SEGMENT_SEED"), 10, 64); err == nil {
+		first, seeds = n, 1000 // a longer search, from there on
+	}
+	for seed := first; seed < first+seeds; seed++ {
 		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := newWorld(t, seed)
 			w.open()
@@ -226,7 +231,7 @@ func TestCrashes(t *testing.T) {
 				if how > 4 { // the power fails between two calls of some job
 					w.fs.PowerOffAfter(w.rng.Int64N(400))
 				}
-				acked := w.life(20 + w.rng.IntN(200))
+				acked := w.life(20 + w.rng.IntN(150))
 				switch how {
 				case 0:
 					t.Logf("clean stop of %d cores", w.cores)

@@ -15,6 +15,7 @@ type keeper struct {
 	running bool
 	soon    bool // a configuration changed
 	removed []*seg
+	starts  []*Log // with a new start that is not yet durable
 	drops   []*Log // dropped, their directories not yet removed
 	jobs    int    // removals that run
 }
@@ -31,6 +32,7 @@ const (
 // tend does what is due of retention and removals.
 func (s *Shard) tend() {
 	k := &s.keep
+	s.applyStarts()
 	if !k.running && (s.now.Mono >= k.next || k.soon) && !s.draining {
 		k.running, k.soon, k.at = true, false, 0
 	}
@@ -104,19 +106,52 @@ func (s *Shard) SetStart(l *Log, offset int64) Seq {
 	}
 	h := entryHeader{kind: kindStart, tp: l.TP, offset: offset}
 	seq := s.stage(l, &h, nil, l.tail.end, 0)
-	s.dropSegments(l, offset, seq)
+	l.setStart(offset)
+	if l.startSeq == 0 {
+		s.keep.starts = append(s.keep.starts, l)
+	}
+	l.startSeq = seq
 	return seq
 }
 
-// startAt moves the start without a journal entry (replay).
-func (l *Log) startAt(offset int64) { l.shard.dropSegments(l, offset, 0) }
-
-// dropSegments takes the segments below offset out of the log. Their files go when
-// the entry that says so is durable.
-func (s *Shard) dropSegments(l *Log, offset int64, seq Seq) {
+// setStart moves the marks; segments stay until the entry that says so is durable.
+func (l *Log) setStart(offset int64) {
 	l.marks.Start = max(l.marks.Start, offset)
 	l.marks.Stable = max(l.marks.Stable, l.marks.Start)
 	l.epochs.TruncateStart(l.marks.Start)
+}
+
+// applyStarts drops the segments below starts that are durable now: before that a
+// power loss would bring them back.
+func (s *Shard) applyStarts() {
+	k := &s.keep
+	if len(k.starts) == 0 {
+		return
+	}
+	kept := k.starts[:0]
+	for _, l := range k.starts {
+		if l.dropped {
+			continue
+		}
+		if l.startSeq > s.st.durable {
+			kept = append(kept, l)
+			continue
+		}
+		l.startSeq = 0
+		s.dropSegments(l)
+	}
+	clear(k.starts[len(kept):])
+	k.starts = kept
+}
+
+// startAt moves the start without a journal entry (replay).
+func (l *Log) startAt(offset int64) {
+	l.setStart(offset)
+	l.shard.dropSegments(l)
+}
+
+// dropSegments takes the segments below the start out of the log.
+func (s *Shard) dropSegments(l *Log) {
 	n := 0
 	for n < len(l.segs) && l.segs[n].end <= l.marks.Start && l.segs[n].end > l.segs[n].base {
 		if n == len(l.segs)-1 && !l.segs[n].sealed {
@@ -128,7 +163,7 @@ func (s *Shard) dropSegments(l *Log, offset int64, seq Seq) {
 		return
 	}
 	for _, g := range l.segs[:n] {
-		g.gone, g.goneSeq = true, seq
+		g.gone = true
 		l.bytes -= g.size
 		s.stats.Segments--
 		s.rd.dropIndex(g)
@@ -136,9 +171,6 @@ func (s *Shard) dropSegments(l *Log, offset int64, seq Seq) {
 	}
 	l.segs = append([]*seg(nil), l.segs[n:]...)
 	for c := l.oldest(); c != nil && c.seg.gone; c = l.oldest() {
-		if c.abs+int64(c.n) > l.stagedAbs {
-			break
-		}
 		l.tail.shift()
 		s.letGo(c)
 	}
@@ -170,13 +202,14 @@ func (s *Shard) startRemovals() {
 	k := &s.keep
 	kept := k.removed[:0]
 	for _, g := range k.removed {
-		if g.fd.pins > 0 || g.preparing || g.loading || g.goneSeq > s.st.durable || g.log.dropped {
+		if g.fd.pins > 0 || g.preparing || g.loading || g.log.dropped {
 			if !g.log.dropped {
 				kept = append(kept, g)
 			}
 			continue
 		}
 		s.closeFile(g)
+		g.removed = true
 		if !g.onDisk {
 			continue
 		}

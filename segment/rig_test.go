@@ -60,7 +60,7 @@ func (r *rig) openErr() error {
 	o := r.o
 	o.FS = r.use
 	o.Now = func() clock.Now { return r.now }
-	o.Log = slog.New(slog.DiscardHandler)
+	o.Log = slog.New(slog.NewTextHandler(r.t.Output(), nil))
 	r.pools = nil
 	for range r.cores {
 		p := arena.New(r.budget)

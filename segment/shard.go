@@ -152,6 +152,7 @@ func (s *Shard) Turn(now clock.Now, out *Effects) {
 		s.commit(out)
 		s.takeReleased()
 		s.growJournal()
+		s.freeSooner()
 		s.tend()
 		s.flush(out)
 		s.sweepTurn()
@@ -287,6 +288,9 @@ func (s *Shard) admit(bytes, reserve int64) Admission {
 			return Full
 		}
 		return Wait
+	}
+	if need >= s.j.want {
+		s.j.want = 0
 	}
 	return Admitted
 }

@@ -78,7 +78,8 @@ func (s *Shard) sweepDue() bool {
 	case s.sw.first:
 		return true
 	}
-	return len(j.used) > 0 && (2*j.usedSize > j.total || len(j.free) == 0 && !j.making)
+	return len(j.used) > 0 && (2*j.usedSize > j.total || len(j.free) == 0 && !j.making ||
+		j.want > s.room())
 }
 
 func (s *Shard) sweepBegin() {
@@ -210,7 +211,7 @@ func (s *Shard) writeCheckpoint() {
 		replay: w.replay, journal: s.id, logs: w.logs,
 	})
 	w.index = slices.DeleteFunc(w.index, func(i indexWrite) bool {
-		return i.seg.gone || i.seg.log.dropped
+		return i.seg.removed || i.seg.log.dropped
 	})
 	w.rest = slices.DeleteFunc(w.rest, func(r restWrite) bool { return r.log.dropped })
 	t := &checkpointTask{
@@ -219,7 +220,7 @@ func (s *Shard) writeCheckpoint() {
 	}
 	for _, g := range s.fl.dirty {
 		g.dirty = false
-		if g.gone || g.log.dropped {
+		if g.removed || g.log.dropped {
 			continue
 		}
 		item := syncItem{dir: g.log.dir(), base: g.base, truncate: -1}
@@ -230,7 +231,7 @@ func (s *Shard) writeCheckpoint() {
 		t.sync = append(t.sync, item)
 	}
 	for _, g := range s.fl.fresh {
-		if !g.gone && !g.log.dropped {
+		if !g.removed && !g.log.dropped {
 			t.dirs = append(t.dirs, g.log.dir())
 		}
 	}
