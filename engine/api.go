@@ -1,10 +1,13 @@
 package engine
 
 import (
+	"errors"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"millrace/protocol"
 	"millrace/protocol/hot"
+	"millrace/raftmeta"
 )
 
 // api is one row of the table of requests that are answered. It is also what
@@ -141,4 +144,12 @@ func (c *Core) propose(cmd raftCommand, then func(o raftOutcome, err error)) {
 	c.meta.Propose(cmd, func(o raftOutcome, err error) {
 		c.inbox.Post(func(*Core) { then(o, err) })
 	})
+}
+
+// proposalCode is what a client is told of a proposal that the quorum did not take.
+func proposalCode(err error) protocol.Code {
+	if errors.Is(err, raftmeta.ErrNoSpace) {
+		return protocol.KafkaStorageError
+	}
+	return protocol.RequestTimedOut // retriable, and true: its fate may be unknown
 }

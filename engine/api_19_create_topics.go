@@ -47,7 +47,7 @@ func (c *Core) createTopics(rq *Request, req *kmsg.CreateTopicsRequest) {
 		for i, place := range at {
 			rt := &resp.Topics[place]
 			if err != nil {
-				rt.ErrorCode = int16(protocol.RequestTimedOut)
+				rt.ErrorCode = int16(proposalCode(err))
 				continue
 			}
 			c.topicCreated(rt, &cmd.Topics[i], img, o.Items[i], rq.Version)

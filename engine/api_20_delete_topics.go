@@ -50,7 +50,7 @@ func (c *Core) deleteTopics(rq *Request, req *kmsg.DeleteTopicsRequest) {
 		for i, place := range at {
 			rt := &resp.Topics[place]
 			if err != nil {
-				rt.ErrorCode = int16(protocol.RequestTimedOut)
+				rt.ErrorCode = int16(proposalCode(err))
 				continue
 			}
 			it := o.Items[i]

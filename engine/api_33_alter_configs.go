@@ -137,7 +137,7 @@ func (c *Core) alter(a *alteration, validateOnly bool, answer func()) {
 	settle := func(o raftOutcome, err error) {
 		for i, place := range a.at {
 			if err != nil {
-				a.items[place] = raftmeta.Item{Code: protocol.RequestTimedOut}
+				a.items[place] = raftmeta.Item{Code: proposalCode(err)}
 				continue
 			}
 			a.items[place] = o.Items[i]

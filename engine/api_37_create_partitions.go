@@ -46,7 +46,7 @@ func (c *Core) createPartitions(rq *Request, req *kmsg.CreatePartitionsRequest) 
 		for i, place := range at {
 			rt := &resp.Topics[place]
 			if err != nil {
-				rt.ErrorCode = int16(protocol.RequestTimedOut)
+				rt.ErrorCode = int16(proposalCode(err))
 				continue
 			}
 			rt.ErrorCode, rt.ErrorMessage = int16(o.Items[i].Code), messageOf(o.Items[i].Message)

@@ -34,8 +34,11 @@ type Broker struct {
 	fds     []int32
 	io      string
 	started time.Time
-	jobs    *jobPool
-	unlock  func() error
+	// mayHaveLost: a stop in write mode was not clean, so acknowledged records may be gone
+	// (power loss). New leader epochs let clients notice (KIP-320).
+	mayHaveLost bool
+	jobs        *jobPool
+	unlock      func() error
 
 	fatal   chan error
 	once    sync.Once
@@ -128,6 +131,7 @@ func (b *Broker) openStorage() error {
 		return err
 	}
 	b.shards = shards
+	b.mayHaveLost = b.cfg.Durability == segment.Write && !rep.Clean && rep.Logs > 0
 	b.report(rep)
 	return nil
 }

@@ -126,6 +126,7 @@ func (b *Broker) register() error {
 	}
 	return b.ask(raftmeta.RegisterBroker{
 		ID: b.cfg.NodeID, Incarnation: inc, Rack: b.cfg.Rack, Endpoints: eps,
+		NewEpochs: b.mayHaveLost,
 	})
 }
 

@@ -1,9 +1,6 @@
 package engine
 
 import (
-	"slices"
-	"strings"
-
 	"millrace/protocol"
 	"millrace/protocol/batch"
 	"millrace/protocol/hot"
@@ -33,15 +30,6 @@ type scratch struct {
 
 // advance moves an off-heap address on by n bytes.
 func advance(p *byte, n int) *byte { return (*byte)(unsafe.Add(unsafe.Pointer(p), n)) }
-
-func sortTopics(t []*topic) {
-	slices.SortFunc(t, func(a, b *topic) int {
-		if n := strings.Compare(a.meta.Name, b.meta.Name); n != 0 {
-			return n
-		}
-		return strings.Compare(a.meta.ID.String(), b.meta.ID.String())
-	})
-}
 
 // logConfig is the part of a topic's configuration that storage obeys.
 func logConfig(t *configdef.TopicConfig) segment.LogConfig {

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	"millrace/protocol"
 	"millrace/raftmeta"
 	"millrace/raftmeta/configdef"
@@ -74,34 +76,34 @@ func (c *Core) install(img *raftmeta.Image) {
 	if img.Index() <= t.image.Index() && t.image.Index() > 0 {
 		return
 	}
-	old := t.image
+	d := raftmeta.Diff(t.image, img)
 	t.image = img
-	for _, meta := range img.Topics() {
-		top := t.byID[meta.ID]
-		if top != nil && top.meta == meta && sameDefaults(old, img) {
-			continue
+	for _, meta := range d.Deleted {
+		if top := t.byID[meta.ID]; top != nil {
+			c.drop(top)
 		}
-		c.update(top, meta)
 	}
-	if len(t.byID) > img.TopicCount() {
-		c.dropMissing(img)
+	for _, meta := range d.Created {
+		c.update(nil, meta)
+	}
+	if inherits(d.Configs) {
+		for _, meta := range img.Topics() {
+			c.update(t.byID[meta.ID], meta)
+		}
+	} else {
+		for _, ch := range d.Changed {
+			c.update(t.byID[ch.New.ID], ch.New)
+		}
 	}
 	c.groups.install(c)
 }
 
-// sameDefaults says whether the broker-wide configs, which topics inherit, are those of
-// before.
-func sameDefaults(a, b *raftmeta.Image) bool {
-	x, y := a.ConfigResources(raftmeta.ResourceBroker), b.ConfigResources(raftmeta.ResourceBroker)
-	if len(x) != len(y) {
-		return false
-	}
-	for i := range x {
-		if x[i] != y[i] || a.Configs(x[i]) != b.Configs(y[i]) {
-			return false
-		}
-	}
-	return true
+// inherits says whether one of the resources is the brokers' configs, which every topic
+// inherits.
+func inherits(changed []raftmeta.Resource) bool {
+	return slices.ContainsFunc(changed, func(r raftmeta.Resource) bool {
+		return r.Type == raftmeta.ResourceBroker
+	})
 }
 
 func (c *Core) update(top *topic, meta *raftmeta.Topic) {
@@ -109,9 +111,6 @@ func (c *Core) update(top *topic, meta *raftmeta.Topic) {
 	if top == nil {
 		top = &topic{}
 		t.byID[meta.ID] = top
-	}
-	if prev := t.byName[meta.Name]; prev != nil && prev != top {
-		c.drop(prev) // deleted and created again between two images
 	}
 	t.byName[meta.Name] = top
 	top.meta = meta
@@ -149,19 +148,6 @@ func (c *Core) newPartition(top *topic, tp protocol.TopicPartition, lc segment.L
 		t.parts = append(t.parts, p)
 	}
 	return p
-}
-
-func (c *Core) dropMissing(img *raftmeta.Image) {
-	var gone []*topic
-	for id, top := range c.topics.byID {
-		if img.TopicByID(id) == nil {
-			gone = append(gone, top)
-		}
-	}
-	sortTopics(gone) // the map's order must not show
-	for _, top := range gone {
-		c.drop(top)
-	}
 }
 
 // drop forgets a deleted topic: its logs go, parked fetches are told.

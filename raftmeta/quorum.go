@@ -6,9 +6,16 @@ import (
 	"millrace/protocol"
 )
 
-// ErrClosed is given to proposals that a closing quorum did not decide: they may or may not
-// be applied after the next start.
-var ErrClosed = errors.New("raftmeta: quorum closed")
+// What Propose may answer in place of an outcome.
+var (
+	// ErrClosed is given to proposals that a closing quorum did not decide: they may or may not
+	// be applied after the next start.
+	ErrClosed = errors.New("raftmeta: quorum closed")
+	// ErrNoSpace answers what would make the image grow while the disk is nearly full.
+	ErrNoSpace = errors.New("raftmeta: the disk is nearly full")
+	// ErrBusy answers a proposal beyond what may wait.
+	ErrBusy = errors.New("raftmeta: too many proposals wait")
+)
 
 // Quorum is all that the rest of the house knows of agreement.
 type Quorum interface {

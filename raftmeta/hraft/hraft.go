@@ -23,12 +23,6 @@ import (
 // ErrLost says that the log is shorter than this node knows it was.
 var ErrLost = errors.New("hraft: the log of a node that has voted is empty")
 
-// ErrNoSpace answers what would make the image grow while less than MinFree is left.
-var ErrNoSpace = errors.New("hraft: the disk is nearly full")
-
-// ErrBusy answers a proposal beyond MaxPending.
-var ErrBusy = errors.New("hraft: too many proposals wait")
-
 // exitFatal is the exit code after a failed write (EX_IOERR).
 const exitFatal = 74
 
@@ -266,7 +260,7 @@ func (q *Quorum) Propose(cmd raftmeta.Command, done func(raftmeta.Outcome, error
 	case q.closed:
 		err = raftmeta.ErrClosed
 	case len(q.queue) >= MaxPending:
-		err = ErrBusy
+		err = raftmeta.ErrBusy
 	default:
 		q.queue = append(q.queue, proposal{cmd, done})
 	}
@@ -312,7 +306,7 @@ func (q *Quorum) encode(cmd raftmeta.Command) ([]byte, error) {
 	switch cmd.(type) {
 	case raftmeta.CreateTopics, raftmeta.AddPartitions:
 		if left, err := q.free(); err == nil && left < MinFree {
-			return nil, fmt.Errorf("%w: %d bytes left", ErrNoSpace, left)
+			return nil, fmt.Errorf("%w: %d bytes left", raftmeta.ErrNoSpace, left)
 		}
 	}
 	return raftmeta.Encode(cmd)

@@ -173,7 +173,7 @@ func TestFullDiskCanBeEmptied(t *testing.T) {
 	must(t, q, raftmeta.RegisterBroker{ID: 1})
 	must(t, q, topicNamed(1))
 	q.free = func() (int64, error) { return MinFree - 1, nil }
-	if _, err := ask(q, topicNamed(2)); !errors.Is(err, ErrNoSpace) {
+	if _, err := ask(q, topicNamed(2)); !errors.Is(err, raftmeta.ErrNoSpace) {
 		t.Fatal(err)
 	}
 	must(t, q, raftmeta.DeleteTopics{IDs: []protocol.TopicID{topicNamed(1).Topics[0].ID}})
