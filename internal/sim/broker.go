@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"runtime/debug"
+	"syscall"
 	"time"
 
 	"millrace/engine"
 	"millrace/internal/clock"
+	"millrace/internal/vfs"
 	"millrace/netio"
 	"millrace/protocol"
 	"millrace/raftmeta"
@@ -30,7 +32,7 @@ type BrokerStats struct {
 	Trace                                      uint64
 	Produced, Acked, Resent, Consumed, Commits int
 	Topics, Connections, Garbage               int
-	Crashes, Kills, Stops, Cuts                int
+	Crashes, Kills, Stops, Cuts, Faults, Full  int
 }
 
 // RunBroker runs one seed. An error names the rule that was broken.
@@ -74,6 +76,9 @@ type brokerRun struct {
 	lfd    int32
 	links  []*link
 	ending bool // clients begin nothing new
+	tight  bool // the disk was nearly full in this life
+	fs     *vfs.Faults
+	fault  *vfs.Rule // ordered in this life
 
 	topics    []*dataTopic
 	producers []*simProducer
@@ -108,7 +113,8 @@ func (b *brokerRun) check(ok bool, format string, args ...any) {
 
 func newBrokerRun(o Broker) *brokerRun {
 	w := New(o.Seed)
-	b := &brokerRun{o: o, w: w, rng: w.Rand()}
+	b := &brokerRun{o: o, w: w, rng: w.Rand(), fs: vfs.Faulty(w.Disk)}
+	b.fs.Sleep = func(time.Duration) {}
 	if err := w.Disk.MkdirAll(dataDir); err != nil {
 		panic(err)
 	}
@@ -181,7 +187,7 @@ func (b *brokerRun) newID() (id protocol.TopicID) {
 func (b *brokerRun) config() engine.Config {
 	cfg := engine.Defaults()
 	cfg.Cores = 1 + b.rng.IntN(3)
-	cfg.DataDir, cfg.FS, cfg.Clock = dataDir, b.w.Disk, b.w
+	cfg.DataDir, cfg.FS, cfg.Clock = dataDir, b.fs, b.w
 	cfg.Log = slog.New(slog.DiscardHandler)
 	cfg.Seed = b.rng.Uint64() | 1
 	cfg.MemoryBytes = int64(cfg.Cores) * (48 << 20)
@@ -246,19 +252,19 @@ func (b *brokerRun) addCore(c *engine.Core) {
 		return out.Ops, jobs, out.Next
 	})
 	core.ring.LieAboutSync = b.o.LieAboutSync
+	core.ring.Files = b.fs
 	b.cores = append(b.cores, core)
 }
 
 // run lets events happen until stop says so; false: the power failed or limit events
 // were not enough.
 func (b *brokerRun) run(limit int, stop func() bool) bool {
-	ok := b.w.RunUntil(limit, func() bool { return b.w.Disk.Off() || stop() })
-	if !b.w.Disk.Off() {
-		if err := b.broker.Err(); err != nil {
-			b.fail("the broker leaves: %v", err)
-		}
+	over := func() bool { return b.w.Disk.Off() || b.broker.Err() != nil }
+	ok := b.w.RunUntil(limit, func() bool { return over() || stop() })
+	if err := b.broker.Err(); err != nil && !b.w.Disk.Off() {
+		b.check(b.fault != nil && b.fs.Hits(b.fault) > 0, "the broker leaves: %v", err)
 	}
-	return ok && !b.w.Disk.Off()
+	return ok && !over()
 }
 
 func never() bool { return false }
@@ -266,7 +272,10 @@ func never() bool { return false }
 // live works for a while and ends in one of several ways.
 func (b *brokerRun) live() {
 	events := 500 + b.rng.IntN(6000)
-	switch b.rng.IntN(5) {
+	if b.rng.IntN(5) == 0 {
+		b.squeeze()
+	}
+	switch b.rng.IntN(6) {
 	case 0:
 		b.run(events, never)
 		b.crash(true)
@@ -277,11 +286,39 @@ func (b *brokerRun) live() {
 		b.w.Disk.PowerOffAfter(int64(b.rng.IntN(2500)))
 		b.run(4*events, never)
 		b.crash(true)
+	case 4:
+		b.breakDisk()
+		b.run(events, never)
+		b.stats.Faults += min(1, b.fs.Hits(b.fault))
+		b.crash(b.rng.IntN(2) == 0)
 	default:
 		b.run(events, never)
+		b.w.Disk.SetCapacity(0)
 		b.stop()
 		b.crash(b.rng.IntN(2) == 0)
 	}
+}
+
+// breakDisk orders an I/O error at one place. The broker leaves when it meets it.
+func (b *brokerRun) breakDisk() {
+	rules := []vfs.Rule{
+		{Calls: vfs.CallWrite, Name: "journal"},
+		{Calls: vfs.CallSync, Name: "journal"},
+		{Calls: vfs.CallWrite, Name: ".log"},
+		{Calls: vfs.CallSync | vfs.CallSyncFS},
+		{Calls: vfs.CallRename | vfs.CallSyncDir},
+	}
+	r := rules[b.rng.IntN(len(rules))]
+	r.Err, r.Skip = syscall.EIO, b.rng.IntN(60)
+	b.fault = &r
+	b.fs.Add(b.fault)
+}
+
+// squeeze leaves little room on the disk for a while.
+func (b *brokerRun) squeeze() {
+	b.tight = true
+	b.w.Disk.SetCapacity(b.w.Disk.Used() + int64(b.rng.IntN(2<<20)))
+	b.w.After(time.Duration(b.rng.IntN(200))*time.Millisecond, func() { b.w.Disk.SetCapacity(0) })
 }
 
 // crash ends a life. What was agreed stays; what was only proposed is not agreed.
@@ -298,7 +335,9 @@ func (b *brokerRun) crash(power bool) {
 			p.Abandon()
 		}
 	}
-	b.broker = nil
+	b.broker, b.fault, b.tight = nil, nil, false
+	b.fs.Clear()
+	b.w.Disk.SetCapacity(0)
 	for _, l := range b.links {
 		l.reset()
 	}

@@ -27,6 +27,7 @@ func TestBroker(t *testing.T) {
 		"batches produced": sum.Produced, "acknowledgements": sum.Acked, "batches sent again": sum.Resent,
 		"records consumed": sum.Consumed, "commits": sum.Commits, "topics": sum.Topics,
 		"rubbish": sum.Garbage, "power losses": sum.Crashes, "kills": sum.Kills, "clean stops": sum.Stops,
+		"failing disks": sum.Faults, "refusals by a full disk": sum.Full,
 	} {
 		if n == 0 {
 			t.Errorf("in all runs there were no %s", what)
@@ -47,6 +48,8 @@ func (s *BrokerStats) add(o BrokerStats) {
 	s.Kills += o.Kills
 	s.Stops += o.Stops
 	s.Cuts += o.Cuts
+	s.Faults += o.Faults
+	s.Full += o.Full
 }
 
 // TestBrokerRepeats: a seed gives the same run twice, byte for byte on the wire.

@@ -138,6 +138,10 @@ func (c *simChurn) produce() {
 		if c.gone(code) {
 			return
 		}
+		if b.refused(code) {
+			c.done()
+			return
+		}
 		b.check(code == protocol.None, "%s: produce: %v", c.name(), code)
 		b.stats.Acked++
 		for i, v := range values {

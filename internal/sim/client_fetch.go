@@ -262,7 +262,7 @@ func (c *simConsumer) commit() {
 			c.sure = max(c.sure, value)
 			b.stats.Commits++
 		} else {
-			b.check(loading(got), "commit: %v", got)
+			b.check(loading(got) || b.refused(got), "commit: %v", got)
 		}
 		c.done()
 	})

@@ -140,6 +140,10 @@ func (p *simProducer) answered(s *sending, r *kmsg.ProduceResponse) {
 	b := p.b
 	b.check(len(r.Topics) == 1 && len(r.Topics[0].Partitions) == 1, "produce answer: %+v", r)
 	got := r.Topics[0].Partitions[0]
+	if b.refused(protocol.Code(got.ErrorCode)) {
+		p.link.drop() // and send everything again, in order
+		return
+	}
 	b.check(protocol.Code(got.ErrorCode) == protocol.None, "%v: produce of batch %d of producer %d: %v%s",
 		s.part, s.seq, p.pid, protocol.Code(got.ErrorCode), map[bool]string{true: " (sent again)"}[s.again])
 	b.check(p.queue[0] == s, "answers out of order")
@@ -165,4 +169,15 @@ func (p *simProducer) checkAll() {
 			}
 		}
 	}
+}
+
+// refused says whether an answer is what a full or failing disk excuses: the error
+// itself, or what follows from it for batches sent behind the one that it hit.
+func (b *brokerRun) refused(code protocol.Code) bool {
+	if code != protocol.KafkaStorageError && code != protocol.OutOfOrderSequenceNumber ||
+		!b.tight && b.fault == nil {
+		return false
+	}
+	b.stats.Full++
+	return true
 }

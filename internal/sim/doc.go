@@ -18,7 +18,8 @@
 //
 //	I1  Nothing here reads a clock, uses another source of chance, ranges over a map
 //	    or starts a goroutine. Two runs of a seed have the same trace.
-//	I2  Memory that an op names is looked at when the op completes, not before: who
-//	    gives it back too early is found out (with arena.Pool.Poison).
+//	I2  Memory that a write names is looked at when it completes, or now and then when
+//	    it begins: who changes it or gives it back between is found out (with
+//	    arena.Pool.Poison).
 //	I3  An op in flight at a crash may have happened wholly, in part or not at all.
 package sim

@@ -67,6 +67,9 @@ func (r *Ring) start(op netio.Op) {
 	case netio.OpNop:
 		w.After(w.around(w.Pace.Turn), func() { f.end(0) })
 	case netio.OpRead, netio.OpWrite, netio.OpSync:
+		if op.Kind == netio.OpWrite && w.rng.IntN(4) == 0 {
+			f.early()
+		}
 		w.After(w.around(w.Pace.Disk), func() { f.end(r.file(&f.op)) })
 	case netio.OpWake:
 		f.end(0)
@@ -78,6 +81,23 @@ func (r *Ring) start(op netio.Op) {
 	default:
 		w.Net.start(f)
 	}
+}
+
+// early lets the kernel look at the memory now and not at the completion (I2): both are
+// allowed, so what lies in it must be right at both.
+func (f *flight) early() {
+	n := length(&f.op)
+	mem := make([]byte, n+vfs.BlockSize)
+	skip := -int(uintptr(unsafe.Pointer(unsafe.SliceData(mem)))) & (vfs.BlockSize - 1)
+	mem = mem[skip : skip+n]
+	at := 0
+	for _, v := range f.op.Vec {
+		at += copy(mem[at:], unsafe.Slice(v.Base, v.Len))
+	}
+	if len(f.op.Vec) == 0 {
+		copy(mem, f.op.Mem)
+	}
+	f.op.Mem, f.op.Vec = mem, nil
 }
 
 // end completes the op. An op without a tag is silent.
@@ -153,38 +173,55 @@ func (r *Ring) file(op *netio.Op) int32 {
 			err = d.SyncFd(op.Fd)
 		}
 	case netio.OpRead:
-		n, err = d.ReadFd(op.Fd, r.cut(op.Mem), op.Off)
+		n, err = d.ReadFd(op.Fd, op.Mem[:r.short(len(op.Mem))], op.Off)
 	case netio.OpWrite:
-		n, err = r.write(op, op.Flags&netio.Dsync != 0 && !r.LieAboutSync)
+		n, err = r.write(op, r.short(length(op)), op.Flags&netio.Dsync != 0 && !r.LieAboutSync)
 	}
 	return result(n, err)
 }
 
-func (r *Ring) write(op *netio.Op, dsync bool) (int, error) {
-	if len(op.Vec) == 0 {
-		return r.disk().WriteFd(op.Fd, r.cut(op.Mem), op.Off, dsync)
-	}
+// write puts the op's memory, all pieces of it up to limit bytes, where it belongs.
+func (r *Ring) write(op *netio.Op, limit int, dsync bool) (int, error) {
 	done := 0
-	for _, v := range op.Vec {
-		p := unsafe.Slice(v.Base, v.Len)
+	for i := 0; ; i++ {
+		p := op.Mem
+		if len(op.Vec) > 0 {
+			if i == len(op.Vec) {
+				return done, nil
+			}
+			p = unsafe.Slice(op.Vec[i].Base, op.Vec[i].Len)
+		}
+		p = p[:min(len(p), limit-done)]
 		n, err := r.disk().WriteFd(op.Fd, p, op.Off+int64(done), dsync)
 		done += n
-		if err != nil && done == 0 {
+		switch {
+		case err != nil && done == 0:
 			return 0, err
-		}
-		if n < len(p) {
-			break
+		case err != nil || n < len(p) || done == limit || len(op.Vec) == 0:
+			return done, nil
 		}
 	}
-	return done, nil
 }
 
-// cut makes a transfer short now and then, in whole blocks as O_DIRECT does.
-func (r *Ring) cut(p []byte) []byte {
-	if blocks := len(p) / vfs.BlockSize; blocks > 1 && r.w.Chance(r.w.Pace.Short) {
-		return p[:(1+r.w.rng.IntN(blocks-1))*vfs.BlockSize]
+// length is how many bytes an op names.
+func length(op *netio.Op) int {
+	if len(op.Vec) == 0 {
+		return len(op.Mem)
 	}
-	return p
+	n := 0
+	for _, v := range op.Vec {
+		n += int(v.Len)
+	}
+	return n
+}
+
+// short is how much of n bytes a transfer does: now and then a part, in whole blocks as
+// O_DIRECT does.
+func (r *Ring) short(n int) int {
+	if blocks := n / vfs.BlockSize; blocks > 1 && r.w.Chance(r.w.Pace.Short) {
+		return (1 + r.w.rng.IntN(blocks-1)) * vfs.BlockSize
+	}
+	return n
 }
 
 func result(n int, err error) int32 {
@@ -217,11 +254,11 @@ func (r *Ring) cancel(target netio.Tag) int32 {
 func (r *Ring) crash() {
 	for _, f := range r.flying {
 		if f.op.Kind == netio.OpWrite && r.w.rng.IntN(3) > 0 {
-			op := f.op
-			if blocks := len(op.Mem) / vfs.BlockSize; blocks > 0 && r.w.rng.IntN(2) == 0 {
-				op.Mem = op.Mem[:r.w.rng.IntN(blocks+1)*vfs.BlockSize]
+			limit := length(&f.op)
+			if blocks := limit / vfs.BlockSize; blocks > 0 && r.w.rng.IntN(2) == 0 {
+				limit = r.w.rng.IntN(blocks+1) * vfs.BlockSize
 			}
-			_, _ = r.write(&op, false)
+			_, _ = r.write(&f.op, limit, false)
 		}
 	}
 	r.flying, r.ready, r.closed = nil, nil, true
