@@ -85,10 +85,10 @@ func run(ctx context.Context) error {
 func contestants(repo, work string, jars *kafka.Jars) []*bench.Contestant {
 	binary := filepath.Join(repo, "bin/millrace")
 	args := strings.Fields(os.Getenv("MILLRACE_ARGS"))
-	one := append([]string{"--cores", "1"}, args...)
+	other := append([]string{"--cores", strconv.Itoa(bench.OtherCores())}, args...)
 	return []*bench.Contestant{
 		bench.Millrace(binary, filepath.Join(work, bench.Ours), bench.Ours, args...),
-		bench.Millrace(binary, filepath.Join(work, bench.OursOne), bench.OursOne, one...),
+		bench.Millrace(binary, filepath.Join(work, bench.OursOther), bench.OursOther, other...),
 		bench.Kafka(jars, filepath.Join(work, bench.Theirs), bench.Theirs,
 			"Apache Kafka "+kafka.Version+", default configuration (page cache), heap 1 GB", nil),
 		bench.Kafka(jars, filepath.Join(work, bench.TheirsSyn), bench.TheirsSyn,

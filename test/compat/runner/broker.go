@@ -107,14 +107,14 @@ func (p *process) restartable() bool { return true }
 
 // apache is a real Kafka: the oracle for the suites themselves.
 type apache struct {
-	jars   *kafka.Jars
+	tools  *tools
 	dir    string
 	port   int
 	broker *kafka.Broker
 }
 
 func (a *apache) start(ctx context.Context) error {
-	b, err := a.jars.Start(ctx, kafka.Options{Dir: a.dir, Port: a.port, Heap: "512m"})
+	b, err := a.tools.jars.Start(ctx, kafka.Options{Dir: a.dir, Port: a.port, Heap: "512m"})
 	a.broker = b
 	return err
 }

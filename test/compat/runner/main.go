@@ -76,11 +76,13 @@ func realMain() error {
 	if err := writeFixture(base.fixture, base.records); err != nil {
 		return err
 	}
+	list := brokers(t, work, *against, *bootstrap)
+	base.broker = list[0]
 	if err := base.install(ctx); err != nil {
 		return err
 	}
 	start := time.Now()
-	for i, b := range brokers(t, work, *against, *bootstrap) {
+	for i, b := range list {
 		c := base
 		c.broker = b
 		if i > 0 {
@@ -124,13 +126,14 @@ func brokers(t *tools, work, against, bootstrap string) []broker {
 	millrace := func(io string) broker {
 		return newProcess("millrace --io "+io, filepath.Join(work, io),
 			filepath.Join(t.repo, "bin/millrace"), "serve", "--data", "{data}",
-			"--listen", "127.0.0.1:{port}", "--admin", "127.0.0.1:{admin}", "--io", io)
+			"--listen", "127.0.0.1:{port}", "--admin", "127.0.0.1:{admin}", "--io", io,
+			"--set", "group.initial.rebalance.delay.ms=0") // as in Kafka's container image
 	}
 	switch against {
 	case "millrace":
 		return []broker{millrace("auto"), millrace("epoll")}
 	case "kafka":
-		return []broker{&apache{jars: t.jars, dir: filepath.Join(work, "kafka"),
+		return []broker{&apache{tools: t, dir: filepath.Join(work, "kafka"),
 			port: kafka.FreePort()}}
 	}
 	return []broker{newProcess(against, filepath.Join(work, "broker"),
@@ -154,7 +157,11 @@ func (c *campaign) install(ctx context.Context) error {
 			}
 		}
 	}
-	return t.installJava(ctx) // the tools, and Kafka itself as the oracle
+	_, oracle := c.broker.(*apache)
+	if oracle || c.wanted("java-client") || c.wanted("java-tools") {
+		return t.installJava(ctx)
+	}
+	return nil
 }
 
 func (c *campaign) wanted(client string) bool {
@@ -181,7 +188,7 @@ func (c *campaign) run(ctx context.Context) {
 	if c.essential == "" && c.wanted("kcat") && c.stillUp(ctx) {
 		c.kcat(ctx)
 	}
-	if c.essential == "" && c.wanted("java-tools") && c.stillUp(ctx) {
+	if c.wanted("java-tools") && c.stillUp(ctx) {
 		c.javaTools(ctx)
 	}
 	if c.broker.restartable() && c.wanted("restart") && c.stillUp(ctx) {
