@@ -31,7 +31,7 @@ type Broker struct {
 type BrokerStats struct {
 	Trace                                      uint64
 	Produced, Acked, Resent, Consumed, Commits int
-	Topics, Connections, Garbage               int
+	Topics, Connections, Garbage, Assigned     int
 	Crashes, Kills, Stops, Cuts, Faults, Full  int
 }
 
@@ -85,6 +85,7 @@ type brokerRun struct {
 	consumers []*simConsumer
 	others    []*simOther
 	churns    []*simChurn
+	members   []*simMember
 }
 
 // dataTopic is a topic whose records are followed. It is never deleted.
@@ -133,6 +134,10 @@ func newBrokerRun(o Broker) *brokerRun {
 	}
 	for i := range b.rng.IntN(3) {
 		b.churns = append(b.churns, newChurn(b, i))
+	}
+	g := newGroup(b)
+	for range b.rng.IntN(4) {
+		b.members = append(b.members, newMember(b, g))
 	}
 	return b
 }

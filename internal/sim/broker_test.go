@@ -26,7 +26,7 @@ func TestBroker(t *testing.T) {
 	for what, n := range map[string]int{
 		"batches produced": sum.Produced, "acknowledgements": sum.Acked, "batches sent again": sum.Resent,
 		"records consumed": sum.Consumed, "commits": sum.Commits, "topics": sum.Topics,
-		"rubbish": sum.Garbage, "power losses": sum.Crashes, "kills": sum.Kills, "clean stops": sum.Stops,
+		"assignments": sum.Assigned, "rubbish": sum.Garbage, "power losses": sum.Crashes, "kills": sum.Kills, "clean stops": sum.Stops,
 		"failing disks": sum.Faults, "refusals by a full disk": sum.Full,
 	} {
 		if n == 0 {
@@ -44,6 +44,7 @@ func (s *BrokerStats) add(o BrokerStats) {
 	s.Topics += o.Topics
 	s.Connections += o.Connections
 	s.Garbage += o.Garbage
+	s.Assigned += o.Assigned
 	s.Crashes += o.Crashes
 	s.Kills += o.Kills
 	s.Stops += o.Stops
