@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"fmt"
 	"hash/crc32"
 	"path/filepath"
@@ -47,8 +48,8 @@ type checkpointTask struct {
 	dirs  []string // of new files
 	index []indexWrite
 	rest  []restWrite
-	data  []byte // of the checkpoint, without its CRC
-	segs  []*seg // for the shard: not touched here
+	data  [][]byte // of the checkpoint, in pieces, without its CRC
+	segs  []*seg   // for the shard: not touched here
 	fresh []*seg
 }
 
@@ -82,7 +83,7 @@ func (t *checkpointTask) all() error {
 	} else if err := t.syncDirs(); err != nil {
 		return err
 	}
-	body := t.data
+	body := bytes.Join(t.data, nil)
 	sum := crc32.Checksum(body, castagnoli)
 	name := checkpointName(t.dir, t.boot, t.core)
 	if err := t.fs.WriteFile(name, le.AppendUint32(body, sum)); err != nil {
@@ -98,6 +99,9 @@ func (t *checkpointTask) syncDirs() error {
 			continue
 		}
 		last = dir
+		if err := t.edit(filepath.Join(dir, metadataName), vfs.ReadWrite, vfs.File.Sync); err != nil {
+			return err
+		}
 		if err := t.fs.SyncDir(dir); err != nil {
 			return fmt.Errorf("segment: sync %s: %w", dir, err)
 		}

@@ -29,7 +29,8 @@ type checkpointHead struct {
 	logs    uint32
 }
 
-func putCheckpointHead(b []byte, dir [16]byte, h *checkpointHead) {
+// putCheckpointHead fills the header; size is that of the file without its CRC.
+func putCheckpointHead(b []byte, dir [16]byte, size int, h *checkpointHead) {
 	clear(b[:checkpointHeader])
 	le.PutUint32(b, checkpointMagic)
 	le.PutUint16(b[4:], formatVersion)
@@ -43,7 +44,7 @@ func putCheckpointHead(b []byte, dir [16]byte, h *checkpointHead) {
 	le.PutUint32(b[36:], h.logs)
 	le.PutUint64(b[40:], uint64(h.journal))
 	le.PutUint64(b[48:], h.replay)
-	le.PutUint64(b[56:], uint64(len(b)+checkpointTrailer))
+	le.PutUint64(b[56:], uint64(size+checkpointTrailer))
 }
 
 // parseCheckpoint checks a whole checkpoint file and returns its records. It says

@@ -216,7 +216,8 @@ func (op *opening) readCheckpoint(name string) (checkpointHead, error) {
 	return h, nil
 }
 
-// readJournals scans all journal files, a few at a time.
+// readJournals scans all journal files, a few at a time. After a clean stop nothing
+// in them is needed.
 func (op *opening) readJournals() error {
 	dir := journalDir(op.o.Dir)
 	names, err := op.o.FS.List(dir)
@@ -232,7 +233,7 @@ func (op *opening) readJournals() error {
 		}
 	}
 	err = parallel(len(op.files), 4, func(i int) error {
-		f, err := scanJournal(op.o.FS, op.files[i].name, op.o.Directory)
+		f, err := scanJournal(op.o.FS, op.files[i].name, op.o.Directory, op.rep.Clean)
 		if err != nil {
 			return err
 		}

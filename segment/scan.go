@@ -41,8 +41,8 @@ type scanned struct {
 }
 
 // scanJournal finds every whole commit in a file: the ones of its present use, and
-// what is left of earlier uses.
-func scanJournal(fs vfs.FS, name string, id [16]byte) (*scanned, error) {
+// what is left of earlier uses. headOnly looks at the file header alone.
+func scanJournal(fs vfs.FS, name string, id [16]byte, headOnly bool) (*scanned, error) {
 	f, err := fs.Open(name, vfs.ReadOnly, false)
 	if err != nil {
 		return nil, fmt.Errorf("segment: open %s: %w", name, err)
@@ -53,7 +53,11 @@ func scanJournal(fs vfs.FS, name string, id [16]byte) (*scanned, error) {
 		return nil, fmt.Errorf("segment: size of %s: %w", name, err)
 	}
 	sc := &scanned{name: name, size: floor(size)}
-	w := window{f: f, size: sc.size, buf: make([]byte, min(sc.size, maxCommit+1<<20))}
+	buf := min(sc.size, maxCommit+1<<20)
+	if headOnly {
+		buf = fileHeaderSize
+	}
+	w := window{f: f, size: sc.size, buf: make([]byte, buf)}
 	if sc.size < fileHeaderSize+minRoom {
 		sc.unusable = true
 		return sc, nil
@@ -69,7 +73,7 @@ func scanJournal(fs vfs.FS, name string, id [16]byte) (*scanned, error) {
 	default:
 		return nil, &CorruptError{name, 0, rule}
 	}
-	for off := int64(fileHeaderSize); off < sc.size; {
+	for off := int64(fileHeaderSize); off < sc.size && !headOnly; {
 		n, err := sc.commitAt(&w, off, id)
 		if err != nil {
 			return nil, err

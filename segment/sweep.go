@@ -19,7 +19,8 @@ type sweep struct {
 	free    int  // used journal files that it will free
 	waiting int  // logs with writes to wait for
 	replay  uint64
-	buf     []byte
+	buf     []byte   // the piece being filled; the first begins with the header
+	parts   [][]byte // full ones
 	logs    uint32
 	rec     logRecord // reused
 	index   []indexWrite
@@ -38,8 +39,11 @@ const (
 
 const (
 	// walkLogs and walkBytes bound what a sweep does in one turn.
-	walkLogs  = 32
-	walkBytes = 256 << 10
+	walkLogs  = 16
+	walkBytes = 128 << 10
+	// partBytes is when a piece of the checkpoint is put aside: growing one buffer
+	// to what 10 000 logs need would copy it again and again.
+	partBytes = 1 << 20
 )
 
 // indexWrite appends entries to a segment's index files.
@@ -96,6 +100,7 @@ func (s *Shard) sweepBegin() {
 		w.replay = s.st.commits + 1 // quiet: everything is in this checkpoint
 	}
 	w.buf = append(w.buf[:0], make([]byte, checkpointHeader)...)
+	w.parts = w.parts[:0]
 	w.logs = 0
 	w.index, w.rest = w.index[:0], w.rest[:0]
 }
@@ -114,6 +119,11 @@ func (s *Shard) sweepWalk() {
 			return
 		}
 		s.sweepLog(l)
+		if len(w.buf) > partBytes {
+			w.parts = append(w.parts, w.buf)
+			limit -= len(w.buf)
+			w.buf = make([]byte, 0, partBytes+partBytes/8)
+		}
 	}
 	w.state = sweepWaiting
 }
@@ -206,7 +216,12 @@ func (w *sweep) noteIndex(g *seg) {
 func (s *Shard) writeCheckpoint() {
 	w := &s.sw
 	w.state = sweepWriting
-	putCheckpointHead(w.buf, s.o.Directory, &checkpointHead{
+	parts := append(w.parts, w.buf)
+	size := 0
+	for _, p := range parts {
+		size += len(p)
+	}
+	putCheckpointHead(parts[0], s.o.Directory, size, &checkpointHead{
 		boot: s.boot, core: uint16(s.core), cores: uint16(s.cores), clean: w.final,
 		replay: w.replay, journal: s.id, logs: w.logs,
 	})
@@ -216,7 +231,7 @@ func (s *Shard) writeCheckpoint() {
 	w.rest = slices.DeleteFunc(w.rest, func(r restWrite) bool { return r.log.dropped })
 	t := &checkpointTask{
 		sh: s.shared, fs: s.o.FS, dir: s.o.Dir, boot: s.boot, core: s.core, index: w.index,
-		rest: w.rest, data: w.buf, segs: s.fl.dirty, fresh: s.fl.fresh,
+		rest: w.rest, data: parts, segs: s.fl.dirty, fresh: s.fl.fresh,
 	}
 	for _, g := range s.fl.dirty {
 		g.dirty = false
@@ -271,17 +286,10 @@ func (s *Shard) checkpointed(d checkpointDone) {
 	}
 	s.j.recycle(w.free)
 	w.state = sweepIdle
-	w.buf, w.index, w.rest = t.data, t.index, t.rest
-	if cap(w.buf) > 1<<20 {
-		w.buf = nil // do not keep what 10 000 logs needed
-	}
+	w.index, w.rest, w.parts = t.index, t.rest, nil
 	clear(w.index)
 	clear(w.rest)
 	s.stats.Sweeps++
-	if w.final {
-		s.swept()
-		return
-	}
 	s.swept()
 }
 
