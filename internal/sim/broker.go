@@ -361,6 +361,7 @@ func (b *brokerRun) stop() {
 	}
 	b.check(b.run(500_000, ended), "a stop takes for ever")
 	b.stats.Stops++
+	b.run(2000, never) // letters between the cores arrive: a process would just end
 	err := b.broker.Close()
 	b.check(err == nil, "close: %v", err)
 	for i, p := range b.broker.Pools() {
