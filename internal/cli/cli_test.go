@@ -137,17 +137,23 @@ func TestStatusesFailTogether(t *testing.T) {
 
 func TestParseOffset(t *testing.T) {
 	now := time.UnixMilli(1_700_000_000_000)
-	for s, want := range map[string]kgo.Offset{
-		"start": kgo.NewOffset().AtStart(), "end": kgo.NewOffset().AtEnd(), "7": kgo.NewOffset().At(7),
-		"+7": kgo.NewOffset().AtStart().Relative(7), "-7": kgo.NewOffset().AtEnd().Relative(-7),
-		"@1000": kgo.NewOffset().AfterMilli(1000), "@-1s": kgo.NewOffset().AfterMilli(1_699_999_999_000),
-		"@1970-01-02":           kgo.NewOffset().AfterMilli(86_400_000),
-		"@1970-01-01T00:00:01Z": kgo.NewOffset().AfterMilli(1000),
+	at := kgo.NewOffset()
+	for s, want := range map[string]struct {
+		kgo      kgo.Offset
+		position int64 // in a log from 10 to 20, where 15 is the first young enough
+	}{
+		"start": {at.AtStart(), 10}, "end": {at.AtEnd(), 20}, "7": {at.At(7), 7}, "+7": {at.AtStart().Relative(7), 17},
+		"+99": {at.AtStart().Relative(99), 20}, "-7": {at.AtEnd().Relative(-7), 13}, "-99": {at.AtEnd().Relative(-99), 10},
+		"@1000": {at.AfterMilli(1000), 15}, "@-1s": {at.AfterMilli(1_699_999_999_000), 15},
+		"@1970-01-02": {at.AfterMilli(86_400_000), 15}, "@1970-01-01T00:00:01Z": {at.AfterMilli(1000), 15},
 	} {
 		got, err := parseOffset(s, now)
-		if err != nil || got != want {
-			t.Errorf("%s: %v, %v, want %v", s, got, err, want)
+		if err != nil || got.kgo() != want.kgo || got.position(10, 20, 15) != want.position {
+			t.Errorf("%s: %v, %v, position %d, want %v", s, got, err, got.position(10, 20, 15), want)
 		}
+	}
+	if p := (origin{'t', 5}).position(10, 20, -1); p != 20 {
+		t.Errorf("nothing young enough: position %d", p)
 	}
 	for _, s := range []string{"", "x", "@", "@x", "1.5", "+", "-"} {
 		if _, err := parseOffset(s, now); exitCode(err) != ExitUsage {

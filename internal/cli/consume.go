@@ -5,8 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"strconv"
-	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -73,7 +71,7 @@ type consumption struct {
 
 // plan finds the partitions and their ends, and replaces the client by one that
 // consumes them.
-func (c *consumption) plan(ctx context.Context, topics []string, from kgo.Offset) error {
+func (c *consumption) plan(ctx context.Context, topics []string, from origin) error {
 	short, cancel := context.WithTimeout(ctx, c.a.timeout)
 	defer cancel()
 	want := make(map[string][]int32)
@@ -85,11 +83,13 @@ func (c *consumption) plan(ctx context.Context, topics []string, from kgo.Offset
 		return err
 	}
 	if c.flags.untilEnd {
-		if err := c.findEnds(short, places); err != nil {
+		if err := c.findEnds(short, places, from); err != nil {
 			return err
 		}
 	}
-	opts := []kgo.Opt{kgo.ConsumeResetOffset(from), kgo.KeepControlRecords(), kgo.FetchMaxWait(500 * time.Millisecond)}
+	opts := []kgo.Opt{
+		kgo.ConsumeResetOffset(from.kgo()), kgo.KeepControlRecords(), kgo.FetchMaxWait(500 * time.Millisecond),
+	}
 	if c.flags.committed {
 		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
 	}
@@ -100,7 +100,7 @@ func (c *consumption) plan(ctx context.Context, topics []string, from kgo.Offset
 		for topic, parts := range places {
 			direct[topic] = make(map[int32]kgo.Offset)
 			for _, p := range parts {
-				direct[topic][p] = from
+				direct[topic][p] = from.kgo()
 			}
 		}
 		opts = append(opts, kgo.ConsumePartitions(direct))
@@ -109,7 +109,8 @@ func (c *consumption) plan(ctx context.Context, topics []string, from kgo.Offset
 	return c.a.connect(short, opts...)
 }
 
-func (c *consumption) findEnds(ctx context.Context, places map[string][]int32) error {
+// findEnds notes the ends of the partitions that the command has something to read of.
+func (c *consumption) findEnds(ctx context.Context, places map[string][]int32, from origin) error {
 	starts, err := c.a.offsets(ctx, places, earliest)
 	if err != nil {
 		return err
@@ -118,34 +119,46 @@ func (c *consumption) findEnds(ctx context.Context, places map[string][]int32) e
 	if err != nil {
 		return err
 	}
+	var byTime map[place]found
+	if from.kind == 't' {
+		if byTime, err = c.a.offsets(ctx, places, from.n); err != nil {
+			return err
+		}
+	}
+	var commits map[place]int64
+	if c.flags.group != "" {
+		if commits, err = c.a.committed(ctx, c.flags.group); err != nil {
+			return err
+		}
+	}
 	c.ends = make(map[place]int64)
 	for at, e := range ends {
 		if err := refused("end of "+at.topic, e.code, nil); err != nil {
 			return err
 		}
-		if e.offset > starts[at].offset {
+		position, committed := commits[at]
+		if !committed {
+			position = from.position(starts[at].offset, e.offset, byTime[at].offset)
+		}
+		if e.offset > max(position, starts[at].offset) {
 			c.ends[at] = e.offset
 		}
 	}
 	return nil
 }
 
-// idleAtEnd is how long -e waits without a record before it asks whether the
-// position (of a group, or of -o) was behind nothing from the beginning.
-const idleAtEnd = 3 * time.Second
-
 func (c *consumption) run(ctx context.Context) error {
 	defer c.out.Flush()
 	for !c.done() {
 		poll, cancel := ctx, context.CancelFunc(func() {})
 		if c.flags.untilEnd {
-			poll, cancel = context.WithTimeout(ctx, idleAtEnd)
+			poll, cancel = context.WithTimeout(ctx, c.a.timeout)
 		}
-		max := 0
+		most := 0
 		if c.flags.number > 0 {
-			max = c.flags.number - c.count
+			most = c.flags.number - c.count
 		}
-		fetches := c.a.cl.PollRecords(poll, max)
+		fetches := c.a.cl.PollRecords(poll, most)
 		cancel()
 		if ctx.Err() != nil {
 			return nil // interrupted: that is how it is meant to end
@@ -156,7 +169,7 @@ func (c *consumption) run(ctx context.Context) error {
 			}
 		}
 		if fetches.NumRecords() == 0 && c.flags.untilEnd {
-			return nil
+			return Failed("no record for %v, and %d partitions are not read to their end", c.a.timeout, len(c.ends))
 		}
 		if err := c.print(fetches.Records()); err != nil {
 			return err
@@ -252,50 +265,4 @@ func jsonBytes(b []byte) any {
 		return string(b)
 	}
 	return map[string][]byte{"base64": b}
-}
-
-// parseOffset reads the forms that --offset and --to take.
-func parseOffset(s string, now time.Time) (kgo.Offset, error) {
-	o := kgo.NewOffset()
-	switch s {
-	case "start", "earliest":
-		return o.AtStart(), nil
-	case "end", "latest":
-		return o.AtEnd(), nil
-	}
-	if ts, isTime := strings.CutPrefix(s, "@"); isTime {
-		ms, err := parseTime(ts, now)
-		if err != nil {
-			return o, err
-		}
-		return o.AfterMilli(ms), nil
-	}
-	n, err := strconv.ParseInt(s, 10, 64)
-	switch {
-	case err != nil:
-		return o, Usage("offset %q: want start, end, N, +N, -N or @TIME", s)
-	case s[0] == '+':
-		return o.AtStart().Relative(n), nil
-	case s[0] == '-':
-		return o.AtEnd().Relative(n), nil
-	}
-	return o.At(n), nil
-}
-
-// parseTime reads RFC 3339, a date or date and time in UTC, milliseconds since the
-// epoch, or a duration back from now.
-func parseTime(s string, now time.Time) (int64, error) {
-	if ms, err := strconv.ParseInt(s, 10, 64); err == nil && ms >= 0 {
-		return ms, nil
-	}
-	if d, err := time.ParseDuration(strings.TrimPrefix(s, "-")); err == nil {
-		return now.Add(-d.Abs()).UnixMilli(), nil
-	}
-	layouts := []string{time.RFC3339Nano, "2006-01-02T15:04:05.999999999", "2006-01-02 15:04:05", "2006-01-02"}
-	for _, layout := range layouts {
-		if t, err := time.Parse(layout, s); err == nil {
-			return t.UnixMilli(), nil
-		}
-	}
-	return 0, Usage("time %q: want 2006-01-02T15:04:05Z, 2006-01-02, milliseconds or a duration like -2h", s)
 }

@@ -109,7 +109,9 @@ func (a *app) produce(
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {
-			failed = errors.Join(failed, firstOf(failed, err))
+			if failed == nil { // thousands may fail for the same reason
+				failed = err
+			}
 			return
 		}
 		written++
@@ -138,14 +140,6 @@ func (a *app) produce(
 		return Failed("%d records written, then: %w", written, failed)
 	}
 	return readErr
-}
-
-// firstOf keeps one error: thousands of records fail for the same reason.
-func firstOf(have, err error) error {
-	if have != nil {
-		return nil
-	}
-	return err
 }
 
 func (pf *produceFlags) dress(rec *kgo.Record, headers []kgo.RecordHeader, keyed bool) {
