@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -23,6 +24,9 @@ import (
 // The tests run this program as a program: the test binary is millrace itself when
 // the variable is set.
 const asProgram = "MILLRACE_TEST_RUN_MAIN"
+
+// passOn begins variables that are meant for the program; others are kept from it.
+const passOn = "FOR_PROGRAM_"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
@@ -37,7 +41,7 @@ func program(ctx context.Context, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, os.Args[0], args...)
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "KAFKA_") && !strings.HasPrefix(v, "MILLRACE_") {
-			cmd.Env = append(cmd.Env, v)
+			cmd.Env = append(cmd.Env, strings.TrimPrefix(v, passOn))
 		}
 	}
 	cmd.Env = append(cmd.Env, asProgram+"=1")
@@ -222,6 +226,18 @@ func wholeWay(t *testing.T, engine string) {
 	if len(got.out) != 4*len("k1=v1;") {
 		t.Errorf("%q", got.out)
 	}
+	for _, c := range []struct{ args, want string }{
+		{"-o end", ""}, {"-o +99", ""}, {"-o @2200-01-01", ""}, {"-o @0 -p 0,1 -n 4", "1234"}, {"-g all", "1234"}, {"-g all", ""},
+	} {
+		args := append([]string{"topic", "consume", "orders", "-e", "-f", `%v`}, strings.Fields(c.args)...)
+		got := b.run("", args...)
+		got.want(t, 0)
+		digits := strings.Split(strings.ReplaceAll(got.out, "v", ""), "")
+		slices.Sort(digits)
+		if strings.Join(digits, "") != c.want {
+			t.Errorf("%s: %q", c.args, got.out)
+		}
+	}
 	b.run("", "topic", "consume", "orders", "-g", "g", "-n", "3").want(t, 0, "v")
 	b.run("", "group", "list").want(t, 0, "g      consumer", "Empty")
 	b.run("", "group", "describe", "g").want(t, 0, "LAG", "orders")
@@ -296,24 +312,39 @@ func TestListenersAdvertise(t *testing.T) {
 	in := run(t, nil, "", "cluster", "info", "--brokers", b.kafka[0])
 	in.want(t, 0, "127.0.0.1", b.kafka[0][strings.LastIndex(b.kafka[0], ":")+1:])
 	run(t, nil, "", "cluster", "info", "--brokers", b.kafka[1]).want(t, 0, "localhost", "4711")
+	b.stop(syscall.SIGTERM)
+
+	b = serve(t, t.TempDir(), "--listen", "0.0.0.0:0", "--set", "allow.insecure=true")
+	port := b.kafka[0][strings.LastIndex(b.kafka[0], ":")+1:]
+	for _, host := range []string{"127.0.0.1", "127.0.0.3"} {
+		run(t, nil, "", "cluster", "info", "--brokers", host+":"+port).want(t, 0, host+"  "+port)
+	}
+	b.stop(syscall.SIGTERM)
+	if !strings.Contains(b.errs.String(), "can be reached from other machines") {
+		t.Errorf("no warning:\n%s", b.errs)
+	}
 }
 
 func TestLayersOfSettings(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "server.properties")
-	text := "# comment\nnum.partitions=2\nnum.io.threads=8\nmillrace.cores = 1\nnode.id=4\n"
+	text := "# comment\nnum.partitions=2\nnum.io.threads=8\nmillrace.cores = 1\nnode.id=4\nbroker.rack=a\n"
 	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("KAFKA_PORT", "tcp://10.0.0.1:9092")
+	t.Setenv(passOn+"KAFKA_PORT", "tcp://10.0.0.1:9092")
+	t.Setenv(passOn+"KAFKA_NUM_PARTITIONS", "3")
+	t.Setenv(passOn+"KAFKA_BROKER_RACK", "b")
 	b := serve(t, filepath.Join(dir, "data"), "--config", file, "--set", "num.partitions=5", "--node-id", "9")
 	b.run("", "topic", "create", "t").want(t, 0, "OK")
 	b.run("", "topic", "list").want(t, 0, "t              5")
-	b.run("", "cluster", "info").want(t, 0, " 9  127.0.0.1")
+	b.run("", "cluster", "info").want(t, 0, " 9  127.0.0.1", " b ")
 	if code := b.stop(syscall.SIGTERM); code != 0 {
 		t.Errorf("exit code %d", code)
 	}
-	if n := strings.Count(b.errs.String(), "without effect"); n != 1 || !strings.Contains(b.errs.String(), "num.io.threads") {
+	if n := strings.Count(b.errs.String(), "without effect"); n != 1 ||
+		!strings.Contains(b.errs.String(), "num.io.threads") ||
+		!strings.Contains(b.errs.String(), "KAFKA_PORT") {
 		t.Errorf("%d warnings:\n%s", n, b.errs)
 	}
 }
