@@ -155,7 +155,7 @@ func (s *Shard) prepared(g *seg, p preparedFile) {
 	if p.err != nil {
 		s.trouble("segment file "+g.path(endLog), p.err)
 	}
-	if !g.log.dropped && !g.gone {
+	if !g.log.dropped { // though the segment may be gone: the log waits
 		s.flushTo(g.log, g.log.goalAbs)
 	}
 	s.fileReady(g, p.err)
@@ -222,6 +222,9 @@ func (s *Shard) cacheInOrder(l *Log) {
 // advanceFlushed moves the mark below which everything is in files.
 func (s *Shard) advanceFlushed(l *Log) {
 	live := l.tail.live()
+	if len(live) == 0 {
+		l.flushedAbs = l.tail.end // written, or deleted before it was
+	}
 	for i := max(chunkOf(live, l.flushedAbs), 0); i < len(live); i++ {
 		c := live[i]
 		l.flushedAbs = max(l.flushedAbs, c.abs+int64(c.flushed))

@@ -159,14 +159,7 @@ func (r *rig) settle() {
 		}
 		r.perform(len(r.waiting))
 	}
-	for _, s := range r.shards {
-		r.t.Logf("sweep %+v err %v waiting %d next %d now %d commits %d", s.sw.state, s.err, len(r.waiting), s.Next(), r.now.Mono, s.st.commits)
-		r.t.Logf("waiting %d, used %d free %d making %v, cur %v, flush queue %d flying %d full %v",
-			s.sw.waiting, len(s.j.used), len(s.j.free), s.j.making, s.j.cur != nil,
-			len(s.fl.queue)-s.fl.head, s.fl.flying, s.full)
-		r.t.Logf("flying %v entries %d queue %d keep %v reads %d", s.st.flying != nil,
-			s.st.gather.entries, len(s.st.queue)-s.st.qhead, s.keep.running, len(s.rd.queue))
-	}
+	r.dump()
 	r.t.Fatal("the shards never come to rest")
 }
 
@@ -177,6 +170,30 @@ func (r *rig) anyBusy() bool {
 		}
 	}
 	return false
+}
+
+// dump logs what the shards wait for.
+func (r *rig) dump() {
+	for _, s := range r.shards {
+		for _, l := range s.list {
+			if l == nil || !l.swept {
+				continue
+			}
+			r.t.Logf("%s-%d waits for %d: flushed %d goal %d end %d in queue %v", l.Topic,
+				l.TP.Partition, l.sweepGoal, l.flushedAbs, l.goalAbs, l.tail.end, l.inFlush)
+			for _, c := range l.tail.live() {
+				r.t.Logf("chunk of %d at %d: %d of %d flushed %d flying %d; sealed %v gone %v preparing %v",
+					c.seg.base, c.abs, c.n, len(c.mem), c.flushed, c.flying, c.seg.sealed,
+					c.seg.gone, c.seg.preparing)
+			}
+		}
+		r.t.Logf("sweep %+v err %v waiting %d next %d now %d commits %d", s.sw.state, s.err, len(r.waiting), s.Next(), r.now.Mono, s.st.commits)
+		r.t.Logf("waiting %d, used %d free %d making %v, cur %v, flush queue %d flying %d full %v",
+			s.sw.waiting, len(s.j.used), len(s.j.free), s.j.making, s.j.cur != nil,
+			len(s.fl.queue)-s.fl.head, s.fl.flying, s.full)
+		r.t.Logf("flying %v entries %d queue %d keep %v reads %d", s.st.flying != nil,
+			s.st.gather.entries, len(s.st.queue)-s.st.qhead, s.keep.running, len(s.rd.queue))
+	}
 }
 
 // stop is a clean stop.
@@ -201,6 +218,7 @@ func (r *rig) stop() {
 			return
 		}
 	}
+	r.dump()
 	r.t.Fatal("drain never ends")
 }
 

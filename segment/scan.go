@@ -48,6 +48,13 @@ func scanJournal(fs vfs.FS, name string, id [16]byte, headOnly bool) (*scanned, 
 		return nil, fmt.Errorf("segment: open %s: %w", name, err)
 	}
 	defer f.Close()
+	if !headOnly {
+		// A write of a killed process may be readable and yet not durable: what is
+		// replayed must not go with the next power loss.
+		if err := f.Sync(); err != nil {
+			return nil, fmt.Errorf("segment: sync %s: %w", name, err)
+		}
+	}
 	size, err := f.Size()
 	if err != nil {
 		return nil, fmt.Errorf("segment: size of %s: %w", name, err)

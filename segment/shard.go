@@ -317,9 +317,20 @@ func (s *Shard) fail(what string, err error) {
 	s.o.Log.Error("storage failed: nothing is acknowledged any more", "err", s.err)
 }
 
-// noSpace says whether an error goes away when somebody deletes something.
+// passing are errors that go away when somebody deletes or closes something.
+var passing = []error{
+	syscall.ENOSPC, syscall.EDQUOT, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM,
+}
+
+// noSpace says whether an error is one of them: nothing is broken, and it is tried
+// again.
 func noSpace(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	for _, p := range passing {
+		if errors.Is(err, p) {
+			return true
+		}
+	}
+	return false
 }
 
 // trouble sorts an error of a flush or a checkpoint: no space is waited out, the
@@ -330,7 +341,7 @@ func (s *Shard) trouble(what string, err error) {
 		return
 	}
 	if !s.full {
-		s.o.Log.Warn("no space on disk: produce requests are refused", "during", what)
+		s.o.Log.Warn("no space: produce requests are refused", "during", what, "err", err)
 	}
 	s.full = true
 	s.fullUntil = s.now.Mono.Add(retrySpace)
