@@ -118,9 +118,8 @@ func (b *fetchBook) shareDone(c *Core, t *fetchTask) {
 	}
 	t.state = fetchParked
 	b.parked++
-	if !t.armed {
-		t.armed = true
-		c.timers.fetch(t.deadline, t)
+	if t.timer == 0 {
+		c.timers.fetch(t)
 	}
 }
 
@@ -157,10 +156,7 @@ func (b *fetchBook) notified(c *Core, s *fetchShare) {
 }
 
 // expired is the deadline of a parked fetch.
-func (b *fetchBook) expired(c *Core, t *fetchTask, seq uint32) {
-	if t.seq != seq {
-		return
-	}
+func (b *fetchBook) expired(c *Core, t *fetchTask) {
 	switch t.state {
 	case fetchParked:
 		b.parked--
@@ -186,6 +182,7 @@ func (b *fetchBook) answered(c *Core, t *fetchTask) {
 // finish gives everything back. Shares on other cores come home first.
 func (b *fetchBook) finish(c *Core, t *fetchTask) {
 	b.closeSession(t)
+	c.timers.drop(t)
 	t.state = fetchDropped
 	for i, s := range t.shares {
 		switch {
@@ -221,6 +218,7 @@ func (b *fetchBook) freed(s *fetchShare) {
 // answerFetch encodes what was gathered.
 func (c *Core) answerFetch(t *fetchTask, code protocol.Code, sessionID int32) {
 	t.state = fetchAnswered
+	c.timers.drop(t)
 	cn, a := c.pendingAnswer(t.to)
 	if cn == nil {
 		return // the connection is closing and ends the task with its answers

@@ -12,7 +12,6 @@ import (
 // fetchTask is one Fetch request on its way. Its home is the connection's core; each
 // core that owns some of the partitions reads a share.
 type fetchTask struct {
-	seq         uint32 // use of this struct: tells old timers apart
 	to          answerTo
 	version     int16
 	correlation int32
@@ -21,7 +20,7 @@ type fetchTask struct {
 	deadline    clock.Instant
 	committed   bool
 	state       fetchState
-	armed       bool // the deadline's timer is set
+	timer       uint32 // place in the core's timers, from 1 on; 0: the deadline is not armed
 	late        bool // the deadline passed while gathering
 	again       bool // a partition moved on while gathering
 	ticket      session.Ticket
@@ -140,13 +139,12 @@ func (b *fetchBook) take(c *Core) *fetchTask {
 	t.next = nil
 	t.items, t.cuts = t.items[:0], t.cuts[:0]
 	t.pending, t.out = 0, 0
-	t.armed, t.late, t.again, t.ticketed = false, false, false, false
+	t.late, t.again, t.ticketed = false, false, false
 	return t
 }
 
 // put frees a task whose shares are all home.
 func (b *fetchBook) put(t *fetchTask) {
-	t.seq++
 	t.state = fetchFree
 	clear(t.items)
 	t.ticket = session.Ticket{}

@@ -2,13 +2,12 @@ package engine
 
 import "millrace/internal/clock"
 
-// timer is one entry: what to do and when. Cancelled timers stay until they are due;
-// seq tells them apart from live ones.
+// timer is one entry: what to do and when. A fetch's entry knows its place through the
+// task, so that it goes when the fetch ends: deadlines may lie weeks ahead.
 type timer struct {
 	at    clock.Instant
 	order uint64 // of arming: equal instants fire in order
 	task  *fetchTask
-	seq   uint32
 	fn    func(c *Core)
 }
 
@@ -31,31 +30,55 @@ func (t *timers) next() clock.Instant {
 func (t *timers) after(at clock.Instant, fn func(c *Core)) { t.push(timer{at: at, fn: fn}) }
 
 // fetch arms the deadline of a parked fetch, without allocation.
-func (t *timers) fetch(at clock.Instant, f *fetchTask) {
-	t.push(timer{at: at, task: f, seq: f.seq})
+func (t *timers) fetch(f *fetchTask) { t.push(timer{at: f.deadline, task: f}) }
+
+// drop disarms the deadline of a fetch, if it is armed.
+func (t *timers) drop(f *fetchTask) {
+	if f.timer > 0 {
+		t.take(int(f.timer) - 1)
+	}
 }
 
 func (t *timers) push(x timer) {
 	t.order++
 	x.order = t.order
 	t.heap = append(t.heap, x)
-	for i := len(t.heap) - 1; i > 0; {
+	t.up(len(t.heap) - 1)
+}
+
+// take removes the entry at i.
+func (t *timers) take(i int) timer {
+	x := t.heap[i]
+	n := len(t.heap) - 1
+	if x.task != nil {
+		x.task.timer = 0
+	}
+	t.heap[i] = t.heap[n]
+	t.heap[n] = timer{}
+	t.heap = t.heap[:n]
+	if i < n {
+		t.down(i)
+		t.up(i)
+	}
+	return x
+}
+
+// up moves the entry at i to its place among those before it.
+func (t *timers) up(i int) {
+	for i > 0 {
 		p := (i - 1) / 2
 		if !t.heap[i].before(&t.heap[p]) {
 			break
 		}
-		t.heap[i], t.heap[p] = t.heap[p], t.heap[i]
+		t.swap(i, p)
 		i = p
 	}
+	t.placed(i)
 }
 
-func (t *timers) pop() timer {
-	top := t.heap[0]
-	n := len(t.heap) - 1
-	t.heap[0] = t.heap[n]
-	t.heap[n] = timer{}
-	t.heap = t.heap[:n]
-	for i := 0; ; {
+// down moves the entry at i to its place among those behind it.
+func (t *timers) down(i int) {
+	for n := len(t.heap); ; {
 		l, r, m := 2*i+1, 2*i+2, i
 		if l < n && t.heap[l].before(&t.heap[m]) {
 			m = l
@@ -66,22 +89,37 @@ func (t *timers) pop() timer {
 		if m == i {
 			break
 		}
-		t.heap[i], t.heap[m] = t.heap[m], t.heap[i]
+		t.swap(i, m)
 		i = m
 	}
-	return top
+	t.placed(i)
+}
+
+func (t *timers) swap(i, j int) {
+	t.heap[i], t.heap[j] = t.heap[j], t.heap[i]
+	t.placed(i)
+	t.placed(j)
+}
+
+// placed notes where a fetch's entry is.
+func (t *timers) placed(i int) {
+	if f := t.heap[i].task; f != nil {
+		f.timer = uint32(i) + 1
+	}
 }
 
 func (a *timer) before(b *timer) bool {
 	return a.at < b.at || a.at == b.at && a.order < b.order
 }
 
-// expire fires what is due.
+// expire fires what is due. What is armed meanwhile waits for the next turn, even if it
+// is due already: nothing can keep a turn from ending.
 func (t *timers) expire(c *Core) {
-	for len(t.heap) > 0 && t.heap[0].at <= c.now.Mono {
-		x := t.pop()
+	last := t.order
+	for len(t.heap) > 0 && t.heap[0].at <= c.now.Mono && t.heap[0].order <= last {
+		x := t.take(0)
 		if x.task != nil {
-			c.fetches.expired(c, x.task, x.seq)
+			c.fetches.expired(c, x.task)
 			continue
 		}
 		x.fn(c)
