@@ -10,10 +10,6 @@ const (
 	slabSize  = 4 << 20
 	slabPages = slabSize / MinSize
 	none      = int32(-1)
-
-	// hugeFrom is the first slab that asks for huge pages: a small broker stays
-	// small, a busy one saves page faults and TLB misses.
-	hugeFrom = 4
 )
 
 // slab is one mapping that blocks are carved from; mem is nil when it was given
@@ -100,7 +96,9 @@ func (p *Pool) memory(at int32, order int8) []byte {
 	return mem[from:to:to]
 }
 
-// addSlab maps a slab and puts its blocks of the largest order up.
+// addSlab maps a slab and puts its blocks of the largest order up. It does not ask for
+// huge pages: with a page cache that fills the machine the first touch of one may
+// compact memory for tens of milliseconds, on the core's thread.
 func (p *Pool) addSlab() bool {
 	mem := p.mmap(slabSize)
 	if mem == nil {
@@ -116,9 +114,6 @@ func (p *Pool) addSlab() bool {
 	if at == len(p.slabs) {
 		p.slabs = append(p.slabs, slab{})
 		p.pages = append(p.pages, make([]page, slabPages)...)
-	}
-	if at >= hugeFrom {
-		_ = unix.Madvise(mem, unix.MADV_HUGEPAGE) // a wish: kernels without it say no
 	}
 	p.slabs[at] = slab{mem: mem}
 	first := int32(at) * slabPages
