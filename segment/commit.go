@@ -1,6 +1,8 @@
 package segment
 
 import (
+	"hash/crc32"
+
 	"millrace/internal/arena"
 	"millrace/internal/invariant"
 )
@@ -12,9 +14,16 @@ type group struct {
 	n       int    // bytes used, header included; 0: not begun
 	room    int    // bytes it may use: the buffer, or what is left of the file
 	entries uint32
-	last    Seq // last entry that is whole with this group
+	crc     uint32 // of the entries so far
+	last    Seq    // last entry that is whole with this group
 	touched []touch
 	number  uint64
+}
+
+// add takes n bytes that were put behind the last ones.
+func (g *group) add(n int) {
+	g.crc = crc32.Update(g.crc, castagnoli, g.mem[g.n:g.n+n])
+	g.n += n
 }
 
 // touch is the new end of a log that a commit makes durable.
@@ -75,7 +84,7 @@ func (s *Shard) begin() bool {
 	g.number = s.st.number
 	g.room = int(min(int64(len(g.mem)), left))
 	g.n = commitHeaderSize
-	g.entries, g.touched = 0, g.touched[:0]
+	g.entries, g.crc, g.touched = 0, 0, g.touched[:0]
 	return true
 }
 
@@ -92,7 +101,7 @@ func (s *Shard) stage(l *Log, h *entryHeader, b []byte, abs, end int64) Seq {
 		h.flags, h.from, h.length = flagFirst, 0, h.total
 		putEntryHeader(g.mem[g.n:], h)
 		copy(g.mem[g.n+entryHeaderSize:], b)
-		g.n += entryHeaderSize + len(b)
+		g.add(entryHeaderSize + len(b))
 		s.wholeEntry(g, l, st.seq, end, abs+int64(len(b)))
 		return st.seq
 	}
@@ -147,7 +156,7 @@ func (s *Shard) pump() {
 			g.entries++
 			p.h = entryHeader{kind: kindDrop, tp: p.log.TP, flags: flagFirst, seq: p.seq}
 			putEntryHeader(g.mem[g.n:], &p.h)
-			g.n += entryHeaderSize
+			g.add(entryHeaderSize)
 			st.pop()
 			continue
 		}
@@ -160,9 +169,9 @@ func (s *Shard) pump() {
 			p.h.flags |= flagMore
 		}
 		putEntryHeader(g.mem[g.n:], &p.h)
-		g.n += entryHeaderSize
-		p.log.tail.read(p.abs+int64(p.done), g.mem[g.n:g.n+int(k)])
-		g.n += int(k)
+		payload := g.mem[g.n+entryHeaderSize:]
+		p.log.tail.read(p.abs+int64(p.done), payload[:k])
+		g.add(entryHeaderSize + int(k))
 		p.done += k
 		st.backlog -= int64(k)
 		if k < left {
@@ -200,7 +209,7 @@ func (s *Shard) commit(out *Effects) {
 	putCommitHeader(g.mem[:g.n], s.o.Directory, &commitHeader{
 		mode: s.o.Durability, journal: s.id, sequence: st.commits,
 		entries: g.entries, cores: uint16(s.cores),
-	})
+	}, g.crc)
 	st.padded = int(ceil(int64(g.n)))
 	clear(g.mem[g.n:st.padded])
 	st.flying, st.gather = g, st.spare

@@ -26,7 +26,7 @@ func sampleCommit() []byte {
 		n++
 	}
 	putCommitHeader(b, fuzzDir, &commitHeader{journal: makeJournalID(3, 1), sequence: 9,
-		entries: n, cores: 2})
+		entries: n, cores: 2}, crc32.Checksum(b[commitHeaderSize:], castagnoli))
 	return b
 }
 

@@ -92,8 +92,9 @@ type commitHeader struct {
 	cores    uint16 // at the time: whether CoreOf still sends its entries to one core
 }
 
-// putCommitHeader seals a group: b is header and entries.
-func putCommitHeader(b []byte, dir [16]byte, h *commitHeader) {
+// putCommitHeader seals a group: b is header and entries, body the CRC of the
+// entries, which was built while they were warm in the cache.
+func putCommitHeader(b []byte, dir [16]byte, h *commitHeader, body uint32) {
 	clear(b[:commitHeaderSize])
 	le.PutUint32(b, commitMagic)
 	le.PutUint16(b[4:], formatVersion)
@@ -104,12 +105,13 @@ func putCommitHeader(b []byte, dir [16]byte, h *commitHeader) {
 	le.PutUint32(b[40:], uint32(len(b)))
 	le.PutUint32(b[44:], h.entries)
 	le.PutUint16(b[48:], h.cores)
-	le.PutUint32(b[60:], commitCRC(b))
+	le.PutUint32(b[60:], crc32.Update(body, castagnoli, b[:60]))
 }
 
+// commitCRC is the CRC of the entries and then of the header before the CRC.
 func commitCRC(b []byte) uint32 {
-	c := crc32.Update(0, castagnoli, b[:60])
-	return crc32.Update(c, castagnoli, b[commitHeaderSize:])
+	c := crc32.Checksum(b[commitHeaderSize:], castagnoli)
+	return crc32.Update(c, castagnoli, b[:60])
 }
 
 // parseCommitHeader reads a header without its CRC. False: these bytes are none of
