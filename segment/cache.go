@@ -130,6 +130,17 @@ func (s *Shard) evict() bool {
 	return true
 }
 
+// Yield gives cached chunks up until n bytes fit into the core's budget, and says
+// whether they do.
+func (s *Shard) Yield(n int) bool {
+	for s.pool.Held()+int64(arena.SizeFor(n)) > s.pool.Budget() {
+		if !s.evict() {
+			return false
+		}
+	}
+	return true
+}
+
 // trimCache gives up what is beyond CacheBytes.
 func (s *Shard) trimCache() {
 	for s.cache.bytes > s.o.CacheBytes && s.evict() {

@@ -101,7 +101,9 @@ func (s *Shard) stage(l *Log, h *entryHeader, b []byte, abs, end int64) Seq {
 		h.flags, h.from, h.length = flagFirst, 0, h.total
 		putEntryHeader(g.mem[g.n:], h)
 		copy(g.mem[g.n+entryHeaderSize:], b)
-		g.add(entryHeaderSize + len(b))
+		g.add(entryHeaderSize)
+		g.crc = crc32.Update(g.crc, castagnoli, b) // of the source: it is in the cache
+		g.n += len(b)
 		s.wholeEntry(g, l, st.seq, end, abs+int64(len(b)))
 		return st.seq
 	}
