@@ -289,7 +289,9 @@ func (op *opening) makeShards() error {
 	now := op.o.Now()
 	boot := op.bootSeen + 1
 	for i, s := range op.shards {
-		s.init(op.o, i, op.cores, boot, op.o.Pools[i])
+		if err := s.init(op.o, i, op.cores, boot, op.o.Pools[i]); err != nil {
+			return err
+		}
 		s.now = now
 	}
 	for _, t := range op.known.Topics {
@@ -309,7 +311,7 @@ func (op *opening) makeShards() error {
 	return nil
 }
 
-func (s *Shard) init(o *Options, core, cores int, boot uint64, pool *arena.Pool) {
+func (s *Shard) init(o *Options, core, cores int, boot uint64, pool *arena.Pool) error {
 	s.o, s.core, s.cores, s.boot, s.pool = *o, core, cores, boot, pool
 	s.id = makeJournalID(boot, core)
 	s.logs = map[protocol.TopicPartition]*Log{}
@@ -317,9 +319,13 @@ func (s *Shard) init(o *Options, core, cores int, boot uint64, pool *arena.Pool)
 	s.sw.number = 1
 	for _, g := range []**group{&s.st.gather, &s.st.spare} {
 		buf := pool.Get(o.groupBytes())
-		invariant.Checkf(buf != nil, "segment: the pool is smaller than the journal's buffers")
+		if buf == nil {
+			return fmt.Errorf("segment: %d bytes of memory are too few for the journal's buffers",
+				pool.Budget())
+		}
 		*g = &group{buf: buf, mem: buf.Mem[:o.groupBytes()]}
 	}
+	return nil
 }
 
 // restore takes over a checkpoint's record; it says which rule is broken.

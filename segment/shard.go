@@ -201,9 +201,7 @@ func (s *Shard) JobDone(id uint32, v any) {
 	case jobCheckpoint:
 		s.checkpointed(v.(checkpointDone))
 	case jobComplete:
-		if err, _ := v.(error); err != nil {
-			s.fail("checkpoint set", err)
-		}
+		s.setCompleted(v)
 	case jobIndex:
 		s.indexLoaded(slot.arg.(*seg), v.(loadedResult))
 	case jobFind:

@@ -26,6 +26,8 @@ type sweep struct {
 	index   []indexWrite
 	rest    []restWrite
 	done    bool // one has completed in this boot
+
+	uncomplete bool // the job that makes the checkpoints the base has to run again
 }
 
 type sweepState uint8
@@ -61,6 +63,9 @@ type indexWrite struct {
 func (s *Shard) sweepTurn() {
 	s.relieve()
 	w := &s.sw
+	if w.uncomplete && s.now.Mono >= s.fullUntil {
+		s.completeSet()
+	}
 	if w.state == sweepIdle && s.sweepDue() {
 		s.sweepBegin()
 	}
@@ -302,9 +307,14 @@ func (s *Shard) swept() {
 	s.sw.done = true
 	left := s.shared.unswept.Add(-1)
 	invariant.Check(left >= 0)
-	if left > 0 {
-		return
+	if left == 0 {
+		s.completeSet()
 	}
+}
+
+// completeSet starts the job that makes this boot's checkpoints the base.
+func (s *Shard) completeSet() {
+	s.sw.uncomplete = false
 	fs, dir, id, boot, sh := s.o.FS, s.o.Dir, s.o.Directory, s.boot, s.shared
 	s.job(jobComplete, nil, func() any {
 		if err := completeBoot(fs, dir, id, boot); err != nil {
@@ -313,6 +323,14 @@ func (s *Shard) swept() {
 		sh.released.Store(true)
 		return nil
 	})
+}
+
+// setCompleted takes its answer; without space it is tried again.
+func (s *Shard) setCompleted(v any) {
+	if err, _ := v.(error); err != nil {
+		s.sw.uncomplete = true
+		s.trouble("checkpoint set", err)
+	}
 }
 
 // persisted forgets entries that are in the files now.
