@@ -191,6 +191,10 @@ func (w *world) forgetSeqs() {
 
 // life is one run between two opens.
 func (w *world) life(steps int) map[protocol.TopicPartition]int64 {
+	if w.rng.IntN(5) == 0 { // the disk is full for a while
+		w.fs.SetCapacity(w.fs.Used() + w.rng.Int64N(300_000))
+		defer w.fs.SetCapacity(0)
+	}
 	for range steps {
 		for range w.rng.IntN(6) {
 			w.act()
@@ -240,6 +244,7 @@ func TestCrashes(t *testing.T) {
 				acked := w.life(20 + w.rng.IntN(150))
 				switch how {
 				case 0:
+					w.now.Mono += 2e9 // what waits for space tries again
 					t.Logf("clean stop of %d cores", w.cores)
 					w.check(acked)
 					w.stop()
