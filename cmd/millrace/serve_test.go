@@ -111,7 +111,13 @@ func serve(t *testing.T, dir string, args ...string) *broker {
 	if err := b.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = b.cmd.Process.Kill(); _ = b.cmd.Wait() })
+	t.Cleanup(func() {
+		_ = b.cmd.Process.Kill()
+		_ = b.cmd.Wait()
+		if t.Failed() {
+			t.Logf("what the broker said:\n%s", b.errs)
+		}
+	})
 	timer := time.AfterFunc(patience, func() { _ = b.cmd.Process.Kill() })
 	defer timer.Stop()
 	b.line = readLine(out)
@@ -241,7 +247,7 @@ func wholeWay(t *testing.T, engine string) {
 	b.run("", "topic", "consume", "orders", "-g", "g", "-n", "3").want(t, 0, "v")
 	b.run("", "group", "list").want(t, 0, "g      consumer", "Empty")
 	b.run("", "group", "describe", "g").want(t, 0, "LAG", "orders")
-	b.run("", "config", "set", "topic", "orders", "retention.ms=5000").want(t, 0, "OK")
+	b.run("", "config", "set", "topic", "orders", "retention.ms=50000000").want(t, 0, "OK")
 	b.run("", "config", "set", "topic", "orders", "retention.ms=abc").want(t, cli.ExitFailed, "INVALID_CONFIG")
 	b.run("", "cluster", "health").want(t, 0, "true")
 	b.run("", "cluster", "info").want(t, 0, "BROKERS", "127.0.0.1")
