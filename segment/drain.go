@@ -71,7 +71,7 @@ func (s *Shard) busyNow() bool {
 		return true
 	case s.sw.state == sweepIdle && s.sweepDue():
 		return true
-	case s.fl.head < len(s.fl.queue) && s.fl.flying < maxFlushing:
+	case s.fl.head < len(s.fl.queue) && s.fl.flying < s.fl.most:
 		return true
 	case s.keep.running:
 		return true

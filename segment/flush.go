@@ -13,12 +13,15 @@ type flusher struct {
 	queue  []*Log // from head on
 	head   int
 	flying int
+	most   int    // that may fly now
 	dirty  []*seg // written since the last sync
 	fresh  []*seg // whose file was made since then
 }
 
 const (
-	// maxFlushing bounds the segment writes in flight: the journal shares the disk.
+	// fewFlushing bounds the segment writes in flight, since a journal write waits
+	// behind them; with half of the journal waiting for them it is maxFlushing.
+	fewFlushing = 2
 	maxFlushing = 4
 	// eagerFlush is how much of a log may wait before it is written without a sweep.
 	eagerFlush = 512 << 10
@@ -67,7 +70,11 @@ func (s *Shard) flush(out *Effects) {
 		s.full = false // try again; trouble sets it anew
 	}
 	f := &s.fl
-	for f.head < len(f.queue) && f.flying < maxFlushing {
+	f.most = fewFlushing
+	if 2*s.j.usedSize > s.j.total {
+		f.most = maxFlushing
+	}
+	for f.head < len(f.queue) && f.flying < f.most {
 		l := f.queue[f.head]
 		if !l.dropped && !s.flushLog(l, out) {
 			return
@@ -90,7 +97,7 @@ func (s *Shard) flushLog(l *Log, out *Effects) bool {
 		if c.abs >= l.goalAbs || c.flying > 0 || to <= c.flushed {
 			continue
 		}
-		if s.fl.flying >= maxFlushing {
+		if s.fl.flying >= s.fl.most {
 			return false
 		}
 		end := c.pos + ceil(int64(to))
