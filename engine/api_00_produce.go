@@ -68,7 +68,6 @@ func (c *Core) planTopic(t *produceTask, rq *hot.ProduceRequest, refuse protocol
 			p.core = int32(core)
 			s := &t.shares[core]
 			s.used = true
-			s.bytes += len(p.records)
 			remote = remote || core != c.id
 		}
 		t.parts = append(t.parts, p)
@@ -98,34 +97,38 @@ func (c *Core) start(t *produceTask) {
 	}
 }
 
-// admitShare appends the share now, or holds it until storage has room (I1: in order).
-// Local bytes must not be overwritten meanwhile, so the request is held with it.
+// admitShare appends the share now, or holds what storage has no room for yet (I1: in
+// order). Local bytes must not be overwritten meanwhile, so the request is held with it.
 func (c *Core) admitShare(s *produceShare) {
-	if c.produces.held() || c.shard.Admit(s.bytes) == segment.Wait {
-		if t := s.task; s.home == c.id && t.rx == nil {
-			if cn := c.conns.get(t.to.slot, t.to.gen); cn != nil {
-				cn.rx.Hold()
-				t.rx = cn.rx
-			}
-		}
-		c.produces.hold = append(c.produces.hold, s)
+	s.open = 1
+	if !c.produces.held() && c.appendShare(s) {
 		return
 	}
-	c.appendShare(s)
-}
-
-// appendShare appends every part of a share that this core owns.
-func (c *Core) appendShare(s *produceShare) {
-	s.open = 1
-	last := segment.Seq(0)
-	for i := range s.task.parts {
-		p := &s.task.parts[i]
-		if int(p.core) == c.id {
-			last = max(last, c.appendPart(s, p))
+	if t := s.task; s.home == c.id && t.rx == nil {
+		if cn := c.conns.get(t.to.slot, t.to.gen); cn != nil {
+			cn.rx.Hold()
+			t.rx = cn.rx
 		}
 	}
-	c.acks.push(ack{seq: max(last, c.acks.newest()), share: s})
+	c.produces.hold = append(c.produces.hold, s)
+}
+
+// appendShare appends the parts of a share that this core owns, from where the last
+// call ended. False: storage wants the rest to wait. A request may so be larger than
+// what storage has room for at one time.
+func (c *Core) appendShare(s *produceShare) bool {
+	for ; s.at < len(s.task.parts); s.at++ {
+		p := &s.task.parts[s.at]
+		if int(p.core) != c.id {
+			continue
+		}
+		if c.appendPart(s, p) == segment.Wait {
+			return false
+		}
+	}
+	c.acks.push(ack{seq: max(s.last, c.acks.newest()), share: s})
 	c.acks.settle(c)
+	return true
 }
 
 // newest is the sequence that a new entry of the queue must not be below, so that the
@@ -137,31 +140,52 @@ func (q *ackQueue) newest() segment.Seq {
 	return q.items[(q.tail-1)&uint32(len(q.items)-1)].seq
 }
 
-// appendPart checks one partition's batch and stages it. It returns the entry to wait
-// for, 0 for none.
-func (c *Core) appendPart(s *produceShare, p *producePart) segment.Seq {
+// appendPart checks one partition's batch and stages it, or says Wait.
+func (c *Core) appendPart(s *produceShare, p *producePart) segment.Admission {
 	part := c.topics.find(p.tp)
 	if part == nil {
 		p.code = protocol.UnknownTopicOrPartition
-		return 0
+		return segment.Admitted
 	}
-	switch c.shard.Admit(s.bytes) {
-	case segment.Full, segment.Dead:
-		p.code = protocol.KafkaStorageError
-		c.stats.FailedProduce++
-		return 0
+	code, wait := c.mayStore(len(p.records))
+	if wait || part.mayCook() && c.kitchen.full(c) {
+		return segment.Wait
 	}
-	v, code := c.oneBatch(part, p.records, s.task.version)
-	if code != protocol.None {
+	var v batch.View
+	if code == protocol.None {
+		v, code = c.oneBatch(part, p.records, s.task.version)
+	}
+	switch {
+	case code != protocol.None:
 		p.code = code
 		c.stats.FailedProduce++
-		return 0
-	}
-	if part.needsCooking(v) {
+	case part.needsCooking(v):
 		c.cook(part, s, p, v)
-		return 0
+	default:
+		s.last = max(s.last, c.stage(part, p, v))
 	}
-	return c.stage(part, p, v)
+	return segment.Admitted
+}
+
+// partShare of a core's memory is the most that one batch may take: a larger one could
+// wait for room for ever.
+const partShare = 4
+
+// mayStore says whether so many bytes can be stored, or later.
+func (c *Core) mayStore(bytes int) (code protocol.Code, wait bool) {
+	switch {
+	case c.draining:
+		return protocol.NotLeaderOrFollower, false // retriable: the broker is about to end
+	case int64(bytes) > c.pool.Budget()/partShare:
+		return protocol.MessageTooLarge, false
+	}
+	switch c.shard.Admit(bytes) {
+	case segment.Admitted:
+		return protocol.None, false
+	case segment.Wait:
+		return protocol.None, true
+	}
+	return protocol.KafkaStorageError, false
 }
 
 // oneBatch checks the bytes of one partition of a request: exactly one valid batch.
@@ -251,7 +275,7 @@ func (c *Core) produced(s *produceShare) {
 // finishProduce encodes the answer.
 func (c *Core) finishProduce(t *produceTask) {
 	if t.rx != nil {
-		c.pool.Release(t.rx)
+		c.releaseRx(t.rx)
 		t.rx = nil
 	}
 	defer c.produces.put(t)
@@ -270,10 +294,9 @@ func (c *Core) finishProduce(t *produceTask) {
 		c.silent(cn, a)
 		return
 	}
-	b := c.pool.Get(hot.ProduceAnswerMax + len(t.topics)*hot.ProduceTopicMax +
-		len(t.parts)*hot.ProducePartitionMax + len(t.names))
+	b := c.memory(t.answerMax())
 	if b == nil {
-		c.hangUp(cn)
+		c.noMemory(cn)
 		return
 	}
 	a.buf = b
@@ -295,6 +318,7 @@ func (c *Core) encodeProduce(t *produceTask, dst []byte) []byte {
 			w.Partition(&hot.ProduceResult{
 				Index: p.tp.Partition, Code: p.code, BaseOffset: p.base,
 				AppendMillis: p.millis, LogStart: p.logStart,
+				RecordErrors: p.faults, Message: p.message,
 			})
 		}
 	}

@@ -230,9 +230,9 @@ func (c *Core) answerFetch(t *fetchTask, code protocol.Code, sessionID int32) {
 		}
 	}
 	records := c.choose(t)
-	b := c.pool.Get(fetchMetaMax(t.items))
+	b := c.memory(fetchMetaMax(t.items))
 	if b == nil {
-		c.hangUp(cn)
+		c.noMemory(cn)
 		return
 	}
 	a.buf = b

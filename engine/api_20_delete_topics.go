@@ -24,7 +24,8 @@ func (c *Core) deleteTopics(rq *Request, req *kmsg.DeleteTopicsRequest) {
 		counts[refOf(&asked[i])]++
 	}
 	var cmd raftmeta.DeleteTopics
-	var at []int // places of cmd's ids in the answer
+	var at []int     // places of cmd's ids in the answer
+	var named []bool // by name and not by id
 	for i := range asked {
 		t := &asked[i]
 		n := counts[refOf(t)]
@@ -39,6 +40,7 @@ func (c *Core) deleteTopics(rq *Request, req *kmsg.DeleteTopicsRequest) {
 		if found != nil {
 			rt.Topic, rt.TopicID = &found.Name, found.ID
 			cmd.IDs, at = append(cmd.IDs, found.ID), append(at, len(resp.Topics))
+			named = append(named, t.Topic != nil)
 		}
 		resp.Topics = append(resp.Topics, rt)
 	}
@@ -54,6 +56,10 @@ func (c *Core) deleteTopics(rq *Request, req *kmsg.DeleteTopicsRequest) {
 				continue
 			}
 			it := o.Items[i]
+			if it.Code == protocol.UnknownTopicId && named[i] { // another request was faster
+				it = raftmeta.Item{Code: protocol.UnknownTopicOrPartition,
+					Message: protocol.UnknownTopicOrPartition.Message()}
+			}
 			rt.ErrorCode, rt.ErrorMessage = int16(it.Code), messageOf(it.Message)
 		}
 		rq.Answer(resp)

@@ -45,6 +45,11 @@ func (c *Core) deleteBelow(part *partition, offset int64,
 		ok()
 		return
 	}
+	if c.draining {
+		rp.ErrorCode = int16(protocol.NotLeaderOrFollower)
+		ok()
+		return
+	}
 	m := part.log.Marks()
 	if offset == -1 {
 		offset = m.High

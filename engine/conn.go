@@ -17,7 +17,9 @@ const (
 	maxInFlight = 256
 	// waitAllFrom is how much of a frame must be missing for one receive to wait for all
 	// of it, instead of completing with what is there.
+	// waitAllMost bounds that, so that a slow sender shows that it goes on.
 	waitAllFrom = 16 << 10
+	waitAllMost = 1 << 20
 	// quiet is how long a connection holds its receive buffer without traffic.
 	quiet = clock.Instant(1_000_000_000)
 )
@@ -165,27 +167,42 @@ func (c *Core) accepted(d *netio.Completion) {
 		return
 	}
 	fd := d.Res
-	if c.stopping || !c.limits.admit(c, fd, lsn) {
-		c.ops = append(c.ops, netio.Op{Kind: netio.OpClose, Fd: fd, Tag: netio.MakeTag(tagConn, 0, 0)})
+	host, ok := "", false
+	if !c.stopping {
+		host, ok = c.limits.admit(c, fd)
+	}
+	if !ok {
+		c.close(fd)
 		return
 	}
+	c.open.Add(1)
 	to := c.limits.nextCore(len(c.peers))
 	if to == c.id {
-		c.adopt(fd, lsn)
+		c.adopt(fd, lsn, host)
 		return
 	}
-	c.post(to, letter{kind: letterConn, fd: fd, lsn: lsn})
+	c.post(to, letter{kind: letterConn, fd: fd, lsn: lsn, host: host})
+}
+
+func (c *Core) close(fd int32) {
+	c.ops = append(c.ops, netio.Op{Kind: netio.OpClose, Fd: fd, Tag: netio.MakeTag(tagConn, 0, 0)})
 }
 
 // adopt makes a socket a connection of this core and starts to read it.
-func (c *Core) adopt(fd, lsn int32) {
+func (c *Core) adopt(fd, lsn int32, host string) {
+	if c.stopping {
+		c.close(fd)
+		c.uncount(host)
+		return
+	}
 	cn := c.conns.take()
 	answers, pieces := cn.answers, cn.pieces[:0]
 	*cn = conn{
 		slot: cn.slot, gen: cn.gen, used: true, fd: fd, lsn: lsn, rxSize: rxMin,
 		answers: answers, pieces: pieces, lastUsed: c.now.Mono,
 	}
-	cn.local, cn.host = c.addrs(fd)
+	cn.local, _ = c.addrs(fd)
+	cn.host = host
 	c.stats.Accepted++
 	c.read(cn)
 	c.armSweep()
@@ -214,17 +231,22 @@ func (c *Core) reap(cn *conn) {
 		c.dropAnswer(a)
 	}
 	if cn.rx != nil {
-		c.pool.Release(cn.rx)
+		c.releaseRx(cn.rx)
 		cn.rx = nil
 	}
 	clear(cn.pieces)
 	cn.pieces = cn.pieces[:0]
-	c.ops = append(c.ops, netio.Op{Kind: netio.OpClose, Fd: cn.fd, Tag: netio.MakeTag(tagConn, 0, 0)})
+	c.close(cn.fd)
 	cn.used = false
 	c.conns.live--
 	c.conns.free = append(c.conns.free, cn.slot)
-	host, lsn := cn.host, cn.lsn
-	c.call(0, func(c *Core) { c.limits.gone(host, lsn) })
+	c.uncount(cn.host)
+}
+
+// uncount takes a connection that is over out of the books.
+func (c *Core) uncount(host string) {
+	c.open.Add(-1)
+	c.call(0, func(c *Core) { c.limits.gone(host) })
 }
 
 // dropAnswer gives back what an answer holds.
@@ -277,14 +299,23 @@ func (c *Core) armIdleSweep() {
 func (c *Core) sweepConns() bool {
 	busy := false
 	idle := clock.Instant(c.cfg.IdleMillis) * 1_000_000
+	short := c.memoryShort()
 	for _, cn := range c.conns.slots {
 		if !cn.open() {
 			continue
 		}
 		age := c.now.Mono - cn.lastUsed
-		if c.cfg.IdleMillis > 0 && age >= idle && cn.inFlight() == 0 {
+		if c.cfg.IdleMillis > 0 && age >= idle && (cn.inFlight() == 0 || cn.sending) {
 			c.hangUp(cn)
 			continue
+		}
+		if cn.sending || cn.need > 0 && cn.inFlight() == 0 {
+			busy = true
+			if short && age >= stalledAfter {
+				c.faults.note(c.now.Mono, "closing connection", cn.host, "stalled while memory is short")
+				c.hangUp(cn)
+				continue
+			}
 		}
 		if cn.reading != readRecv || cn.cancel {
 			continue

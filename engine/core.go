@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"sync/atomic"
+
 	"millrace/internal/admin/status"
 	"millrace/internal/arena"
 	"millrace/internal/clock"
@@ -17,6 +19,7 @@ type Input struct {
 	Done   []netio.Completion
 	Events []Event
 	mail   []uint32 // how far each peer's ring was filled before Events were drained (I5)
+	image  *raftmeta.Image
 }
 
 // Output is everything that a core wants done.
@@ -64,14 +67,19 @@ type Core struct {
 	timers     timers
 	acks       ackQueue
 	produces   produceBook
+	kitchen    kitchen
 	fetches    fetchBook
 	groups     groupBook
 	pids       producerIDs
 	configs    *configdef.Resolver
-	ready      []*conn // may dispatch again
-	dirty      []*conn // have answers to send
-	starved    []*conn // want to read, but memory is short
+	ready      []*conn       // may dispatch again
+	dirty      []*conn       // have answers to send
+	starved    []*conn       // want to read, but memory is short
+	short      atomic.Bool   // of memory
+	rxBytes    int64         // of receive buffers, with those that requests still hold
+	open       *atomic.Int64 // connections of all cores, and those on their way to one
 	stopping   bool
+	calm       int // steps of stopping at which no core had a connection
 	draining   bool
 	drainUntil clock.Instant
 	kept       []netio.Completion // reaped while submitting
@@ -111,7 +119,9 @@ func newCore(p parts) *Core {
 // link joins the cores of one broker.
 func link(cores []*Core) {
 	n := len(cores)
+	open := new(atomic.Int64)
 	for _, c := range cores {
+		c.open = open
 		c.peers = cores
 		c.boxes = make([]*mailbox, n)
 		c.from = make([]*mailbox, n)
@@ -128,7 +138,9 @@ func link(cores []*Core) {
 }
 
 // Gather fills what came by memory: first the marks of the mail, then the events, so
-// that mail which was sent after an event is never handled before it (I5).
+// that mail which was sent after an event is never handled before it (I5). A new image is
+// posted to one core after the other: mail of a core that has it already may be faster
+// than the event, so the image itself is looked at, too.
 func (c *Core) Gather(in *Input) {
 	in.mail = in.mail[:0]
 	for _, m := range c.from {
@@ -139,6 +151,7 @@ func (c *Core) Gather(in *Input) {
 		in.mail = append(in.mail, m.tail.Load())
 	}
 	in.Events = c.inbox.drain(in.Events[:0])
+	in.image = c.meta.Image()
 }
 
 // Step runs one turn.
@@ -149,6 +162,9 @@ func (c *Core) Step(in *Input, out *Output) {
 		e(c)
 		in.Events[i] = nil
 	}
+	if in.image.Index() > c.topics.image.Index() {
+		c.install(in.image)
+	}
 	c.readMail(in.mail)
 	c.completeAll(in.Done)
 	c.timers.expire(c)
@@ -156,6 +172,7 @@ func (c *Core) Step(in *Input, out *Output) {
 	c.feed()
 	c.storage()
 	c.flush()
+	c.noteShort()
 	more := c.sendMail()
 	c.stats.Turns++
 	c.stats.Ops += uint64(len(c.ops))
@@ -167,7 +184,7 @@ func (c *Core) nextTurn(more bool) clock.Instant {
 		return c.now.Mono
 	}
 	next := min(c.timers.next(), c.shard.Next())
-	if len(c.starved) > 0 || c.produces.held() {
+	if len(c.starved) > 0 || c.produces.held() || len(c.kitchen.ready) > 0 {
 		next = min(next, c.now.Mono+starvedPause)
 	}
 	return next
@@ -214,6 +231,7 @@ func (c *Core) settle() {
 // feed lets connections go on that were held up: by a barrier that has been answered,
 // by memory, or by storage.
 func (c *Core) feed() {
+	c.kitchen.serve(c)
 	c.produces.retry(c)
 	if len(c.starved) > 0 {
 		waiting := c.starved
@@ -298,17 +316,17 @@ func (c *Core) readMail(marks []uint32) {
 			continue
 		}
 		for m.head.Load() != marks[i] {
-			c.open(m.take(), i)
+			c.take(m.take(), i)
 		}
 	}
 }
 
-func (c *Core) open(l letter, from int) {
+func (c *Core) take(l letter, from int) {
 	switch l.kind {
 	case letterCall:
 		l.call(c)
 	case letterConn:
-		c.adopt(l.fd, l.lsn)
+		c.adopt(l.fd, l.lsn, l.host)
 	case letterProduce:
 		c.admitShare(l.prod)
 	case letterProduced:

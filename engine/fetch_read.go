@@ -5,12 +5,9 @@ import (
 	"millrace/segment"
 )
 
-// pinLimit is how many bytes of the hot tail readers may hold on one core before
-// answers get small: consumers that stall must not hold memory.
-const (
-	pinLimit    = 64 << 20
-	pinnedPiece = 16 << 10
-)
+// pinnedPiece is how large answers may get while readers hold much of the hot tail:
+// consumers that stall must not hold memory.
+const pinnedPiece = 16 << 10
 
 // serve reads a share on the core that owns its partitions.
 //
@@ -20,10 +17,13 @@ func (b *fetchBook) serve(c *Core, s *fetchShare) {
 	s.use++
 	s.notified = false
 	left := s.maxBytes
-	if b.pinned > pinLimit {
+	first := true
+	switch pins := c.pinMax(); {
+	case b.pinned >= pins: // nothing for now: readers come back after their wait
+		left, first = 0, false
+	case b.pinned >= pins/2:
 		left = min(left, pinnedPiece)
 	}
-	first := true
 	for i := range s.reads {
 		r := &s.reads[i]
 		b.readOne(c, s, i, min(left, r.max), first)

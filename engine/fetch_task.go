@@ -21,8 +21,8 @@ type fetchTask struct {
 	committed   bool
 	state       fetchState
 	timer       uint32 // place in the core's timers, from 1 on; 0: the deadline is not armed
-	late        bool // the deadline passed while gathering
-	again       bool // a partition moved on while gathering
+	late        bool   // the deadline passed while gathering
+	again       bool   // a partition moved on while gathering
 	ticket      session.Ticket
 	ticketed    bool
 

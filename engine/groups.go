@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"maps"
 	"slices"
 	"time"
 
@@ -105,8 +106,11 @@ const loadPiece = 1 << 20
 
 // load replays a partition from offset on, a piece a turn.
 func (g *groupBook) load(c *Core, index int32, p *partition, offset int64) {
+	if p.gone {
+		return // the topic was deleted, and the coordinator told so
+	}
 	m := p.log.Marks()
-	if offset >= m.High || p.gone {
+	if offset >= m.High {
 		g.coord.LoadDone(c.now, index, &g.fx)
 		g.run(c)
 		return
@@ -132,6 +136,9 @@ func (g *groupBook) load(c *Core, index int32, p *partition, offset int64) {
 
 func (g *groupBook) loadCold(c *Core, index int32, p *partition, offset int64, r segment.Result) {
 	if r.Buf == nil {
+		if p.gone {
+			return
+		}
 		c.cfg.Log.Error("committed offsets cannot be read", "partition", index, "offset", offset,
 			"code", r.Code.String())
 		c.timers.after(c.now.Mono+1_000_000_000, func(c *Core) { g.load(c, index, p, offset) })
@@ -144,6 +151,9 @@ func (g *groupBook) loadCold(c *Core, index int32, p *partition, offset int64, r
 
 // replay feeds whole batches to the coordinator and goes on behind them.
 func (g *groupBook) replay(c *Core, index int32, p *partition, bytes []byte) {
+	if p.gone {
+		return // another log may be loading under this index by now
+	}
 	next := p.log.Marks().High
 	for len(bytes) > 0 {
 		v, rest, err := batch.Next(bytes)
@@ -151,7 +161,7 @@ func (g *groupBook) replay(c *Core, index int32, p *partition, bytes []byte) {
 			break
 		}
 		bytes, next = rest, v.NextOffset()
-		plain, err := v.Inflate(nil, inflateMax)
+		plain, err := v.Inflate(nil, inflateMost)
 		if err != nil {
 			continue
 		}
@@ -165,7 +175,7 @@ func (g *groupBook) replay(c *Core, index int32, p *partition, bytes []byte) {
 // topicDeleted removes committed offsets of a deleted topic.
 func (g *groupBook) topicDeleted(c *Core, top *topic) {
 	if top.meta.Name == offsetsTopic {
-		for i := range g.loaded {
+		for _, i := range slices.Sorted(maps.Keys(g.loaded)) {
 			g.coord.Unload(c.now, i, &g.fx)
 		}
 		clear(g.loaded)
@@ -204,7 +214,7 @@ func (g *groupBook) run(c *Core) {
 
 func (g *groupBook) append(c *Core, a *group.Append) {
 	part := g.partition(c, a.Partition)
-	if part == nil {
+	if part == nil || c.draining {
 		g.coord.Appended(c.now, a.Ticket, protocol.NotCoordinator, &g.fx)
 		return
 	}
@@ -228,9 +238,9 @@ func (g *groupBook) append(c *Core, a *group.Append) {
 	}
 	_, seq := c.shard.Append(part.log, v, part.epoch, c.now.Wall)
 	c.produces.last = seq
-	ticket := a.Ticket
+	ticket, coord := a.Ticket, g.coord // another one may follow when the topic is made anew
 	c.acks.push(ack{seq: max(seq, c.acks.newest()), fn: func(c *Core) {
-		g.coord.Appended(c.now, ticket, protocol.None, &g.fx)
+		coord.Appended(c.now, ticket, protocol.None, &g.fx)
 		g.run(c)
 	}})
 }

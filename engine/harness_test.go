@@ -94,7 +94,7 @@ func (r *rig) connect(core int) int32 {
 	r.nextFd++
 	fd := r.nextFd
 	r.ends[fd] = &end{core: core}
-	r.cores[core].inbox.Post(func(c *Core) { c.adopt(fd, 0) })
+	r.cores[core].inbox.Post(func(c *Core) { c.open.Add(1); c.adopt(fd, 0, "127.0.0.1") })
 	r.run()
 	return fd
 }

@@ -24,21 +24,22 @@ func (a *admission) init(cfg *Config) {
 	a.byHost = make(map[string]int)
 }
 
-// admit counts a new socket in, or says that a limit refuses it.
-func (a *admission) admit(c *Core, fd, lsn int32) bool {
-	_, host := c.addrs(fd)
+// admit counts a new socket in, or says that a limit refuses it. It is counted by the
+// address that the kernel names now: once the peer is gone, it names none.
+func (a *admission) admit(c *Core, fd int32) (host string, ok bool) {
+	_, host = c.addrs(fd)
 	if a.total >= a.max || !isLoopback(host) && a.byHost[host] >= a.perIP {
 		c.stats.Refused++
 		c.faults.note(c.now.Mono, "refusing connection", host, "too many connections")
-		return false
+		return host, false
 	}
 	a.total++
 	a.byHost[host]++
-	return true
+	return host, true
 }
 
 // gone counts a closed connection out.
-func (a *admission) gone(host string, _ int32) {
+func (a *admission) gone(host string) {
 	a.total--
 	if a.byHost[host]--; a.byHost[host] <= 0 {
 		delete(a.byHost, host)
@@ -61,7 +62,8 @@ func (a *admission) listen(c *Core, fds []int32) {
 	}
 }
 
-// rearm accepts again after an error; when descriptors are short it waits a little.
+// rearm accepts again after an error. Where it may last (descriptors or memory are short)
+// it waits a little.
 func (a *admission) rearm(c *Core, lsn, res int32) {
 	if int(lsn) >= len(a.listeners) {
 		return
@@ -71,16 +73,17 @@ func (a *admission) rearm(c *Core, lsn, res int32) {
 			Kind: netio.OpAccept, Fd: a.listeners[lsn], Tag: netio.MakeTag(tagAccept, 0, uint32(lsn)),
 		})
 	}
-	if res == -int32(syscall.EMFILE) || res == -int32(syscall.ENFILE) || res == -int32(syscall.ENOMEM) {
+	switch syscall.Errno(-min(res, 0)) {
+	case 0, syscall.ECONNABORTED, syscall.EINTR, syscall.EAGAIN:
+		again(c)
+	default:
 		c.faults.note(c.now.Mono, "cannot accept", "", syscall.Errno(-res).Error())
 		c.timers.after(c.now.Mono+100_000_000, func(c *Core) {
 			if !c.stopping {
 				again(c)
 			}
 		})
-		return
 	}
-	again(c)
 }
 
 func isLoopback(host string) bool {

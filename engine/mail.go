@@ -14,6 +14,7 @@ type letter struct {
 	kind  letterKind
 	fd    int32 // letterConn
 	lsn   int32
+	host  string // letterConn: the client's address, as it was counted
 	call  func(c *Core)
 	prod  *produceShare
 	share *fetchShare
@@ -23,7 +24,7 @@ type letterKind uint8
 
 const (
 	letterCall        letterKind = iota // run call on the receiver
-	letterConn                          // a new connection: fd, lsn
+	letterConn                          // a new connection: fd, lsn, host
 	letterProduce                       // append the parts of prod that are the receiver's
 	letterProduced                      // they are durable
 	letterFetch                         // read the parts of share

@@ -3,6 +3,7 @@ package engine
 import (
 	"millrace/internal/arena"
 	"millrace/protocol"
+	"millrace/protocol/hot"
 	"millrace/segment"
 )
 
@@ -37,17 +38,20 @@ type producePart struct {
 	base     int64
 	millis   int64
 	logStart int64
+	faults   []hot.RecordError // because of which the batch is refused (KIP-467)
+	message  string
 }
 
 // produceShare is the parts of one core. Only that core touches it between the letter
 // that brings it and the one that takes it home.
 type produceShare struct {
-	task  *produceTask
-	home  int
-	core  int
-	bytes int // of records
-	open  int // appends that are not durable yet, and one while they are being made
-	used  bool
+	task *produceTask
+	home int
+	core int
+	at   int         // the part to append next
+	last segment.Seq // the newest entry of those appended
+	open int         // appends that are not durable yet, and one while they are being made
+	used bool
 }
 
 // produceBook is a core's Produce requests.
@@ -72,7 +76,8 @@ func (b *produceBook) take(cores, home int) *produceTask {
 	t.next, t.rx, t.pending = nil, nil, 0
 	t.names, t.topics, t.parts = t.names[:0], t.topics[:0], t.parts[:0]
 	for i := range t.shares {
-		t.shares[i].bytes, t.shares[i].open, t.shares[i].used = 0, 0, false
+		s := &t.shares[i]
+		s.at, s.last, s.open, s.used = 0, 0, 0, false
 	}
 	return t
 }
@@ -83,14 +88,27 @@ func (b *produceBook) put(t *produceTask) {
 	t.next, b.free = b.free, t
 }
 
+// answerMax is the room that the answer takes at most.
+func (t *produceTask) answerMax() int {
+	n := hot.ProduceAnswerMax + len(t.topics)*hot.ProduceTopicMax +
+		len(t.parts)*hot.ProducePartitionMax + len(t.names)
+	for i := range t.parts {
+		p := &t.parts[i]
+		n += len(p.message)
+		for j := range p.faults {
+			n += hot.RecordErrorMax + len(p.faults[j].Message)
+		}
+	}
+	return n
+}
+
 // held says whether appends wait: then producers are not read.
 func (b *produceBook) held() bool { return len(b.hold) > 0 }
 
 // retry appends what storage admits now, in order.
 func (b *produceBook) retry(c *Core) {
 	n := 0
-	for n < len(b.hold) && c.shard.Admit(b.hold[n].bytes) != segment.Wait {
-		c.appendShare(b.hold[n])
+	for n < len(b.hold) && c.appendShare(b.hold[n]) {
 		n++
 	}
 	if n > 0 {

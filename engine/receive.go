@@ -13,16 +13,16 @@ const minFrame = 8
 
 // read starts the next receive, if the connection may be read and memory is there.
 func (c *Core) read(cn *conn) {
-	if !cn.open() || cn.reading != readNone || cn.starved {
+	if !cn.open() || cn.reading != readNone || cn.starved || c.stopping {
 		return
 	}
-	if cn.producer && c.produces.held() || !c.makeRoom(cn) {
+	if cn.producer && (c.produces.held() || c.kitchen.full(c)) || !c.makeRoom(cn) {
 		c.starve(cn)
 		return
 	}
 	op := netio.Op{Kind: netio.OpRecv, Fd: cn.fd, Tag: cn.tag(tagRecv), Mem: cn.rx.Mem[cn.wr:]}
 	if missing := cn.need - (cn.wr - cn.rd); cn.need > 0 && missing >= waitAllFrom {
-		op.Mem = op.Mem[:missing]
+		op.Mem = op.Mem[:min(missing, waitAllMost)]
 		op.Flags = netio.WaitAll
 	}
 	cn.reading = readRecv
@@ -55,13 +55,13 @@ func (c *Core) makeRoom(cn *conn) bool {
 			return true
 		}
 	}
-	b := c.pool.Get(max(want, cn.rxSize))
+	b := c.takeRx(want, cn.rxSize)
 	if b == nil {
 		return false
 	}
 	if cn.rx != nil {
 		copy(b.Mem, cn.rx.Mem[cn.rd:cn.wr])
-		c.pool.Release(cn.rx)
+		c.releaseRx(cn.rx)
 	}
 	cn.rx, cn.rd, cn.wr = b, 0, have
 	return true
@@ -115,7 +115,7 @@ func (c *Core) goQuiet(cn *conn) {
 		return
 	}
 	if cn.rx != nil {
-		c.pool.Release(cn.rx)
+		c.releaseRx(cn.rx)
 		cn.rx, cn.rd, cn.wr = nil, 0, 0
 	}
 	cn.rxSize = rxMin
@@ -126,10 +126,10 @@ func (c *Core) goQuiet(cn *conn) {
 // dispatch serves the whole frames at hand, in order, as far as they may overlap (I1),
 // and then reads on.
 func (c *Core) dispatch(cn *conn) {
-	for cn.open() && cn.wr-cn.rd >= 4 {
+	for cn.open() && cn.wr-cn.rd >= 4 && !c.stopping {
 		b := cn.rx.Mem[cn.rd:cn.wr]
 		size := int64(int32(binary.BigEndian.Uint32(b)))
-		if size < minFrame || size > int64(c.cfg.RequestMaxBytes) {
+		if size < minFrame || size > c.frameMax() {
 			c.badFrame(cn, "frame size out of range")
 			return
 		}

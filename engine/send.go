@@ -3,6 +3,7 @@ package engine
 import (
 	"syscall"
 
+	"millrace/internal/invariant"
 	"millrace/netio"
 	"millrace/protocol"
 )
@@ -65,10 +66,10 @@ func (c *Core) reply(to answerTo, frame []byte, failed bool) {
 	if cn == nil {
 		return
 	}
-	b := c.pool.Get(len(frame))
+	invariant.Check(a.state == answerPending) // I4
+	b := c.memory(len(frame))
 	if b == nil {
-		c.faults.note(c.now.Mono, "closing connection", cn.host, "no memory for an answer")
-		c.hangUp(cn)
+		c.noMemory(cn)
 		return
 	}
 	a.buf, a.mem = b, b.Mem[:copy(b.Mem, frame)]

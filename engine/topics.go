@@ -32,6 +32,7 @@ type partition struct {
 	cooking  []cooked  // batches on helpers, in order
 	cooks    uint32    // batches that went in
 	cooked   uint32    // and came out
+	served   bool      // some of them wait for storage
 	gone     bool      // the topic was deleted
 
 	messagesIn, bytesIn, bytesOut uint64
@@ -73,7 +74,7 @@ func (t *topicTable) resolve(name []byte, id protocol.TopicID) *topic {
 // deleted ones lose them.
 func (c *Core) install(img *raftmeta.Image) {
 	t := &c.topics
-	if img.Index() <= t.image.Index() && t.image.Index() > 0 {
+	if img.Index() <= t.image.Index() && t.image.Index() > 0 || c.draining {
 		return
 	}
 	d := raftmeta.Diff(t.image, img)
