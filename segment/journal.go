@@ -53,12 +53,13 @@ const (
 // nextFile takes a free file as the current one. False: there is none.
 func (s *Shard) nextFile() bool {
 	j := &s.j
-	if len(j.free) == 0 {
-		return false
-	}
-	if j.cur != nil {
+	if j.cur != nil { // also without another: a sweep gives it back
 		j.used = append(j.used, j.cur)
 		j.usedSize += j.cur.size
+		j.cur = nil
+	}
+	if len(j.free) == 0 {
+		return false
 	}
 	f := j.free[0]
 	copy(j.free, j.free[1:])
@@ -99,7 +100,7 @@ func (s *Shard) room() int64 {
 // growJournal starts the making of a file when the ring runs short of free ones.
 func (s *Shard) growJournal() {
 	j := &s.j
-	if j.making || s.now.Mono < j.retryAt || s.draining {
+	if j.making || s.now.Mono < j.retryAt || s.draining && s.quiet() {
 		return
 	}
 	limit := max(s.o.JournalMax, 2*j.want+4*int64(len(s.st.gather.mem)))

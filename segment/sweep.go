@@ -82,8 +82,8 @@ func (s *Shard) sweepDue() bool {
 	switch {
 	case s.now.Mono < s.fullUntil:
 		return false
-	case s.draining:
-		return !s.drained && s.quiet() && !s.sw.final
+	case s.draining && s.quiet():
+		return !s.drained && !s.sw.final
 	case s.sw.first:
 		return true
 	}
@@ -96,7 +96,7 @@ func (s *Shard) sweepBegin() {
 	w.number++
 	w.state, w.at, w.waiting = sweepWalking, 0, 0
 	w.first = false
-	w.final = s.draining
+	w.final = s.draining && s.quiet()
 	w.free = len(s.j.used)
 	if w.free > 0 {
 		w.replay = s.j.used[w.free-1].lastSeq + 1
