@@ -61,7 +61,7 @@ func Start(cfg Config, open OpenQuorum) (*Broker, error) {
 		b.cfg.Seed = rand.Uint64()
 	}
 	steps := []func() error{
-		b.openDir, func() error { return b.openQuorum(open) }, b.openStorage, b.openRings, b.listen,
+		b.listen, b.openDir, func() error { return b.openQuorum(open) }, b.openStorage, b.openRings,
 		b.register, b.purge, b.launch,
 	}
 	for _, step := range steps {

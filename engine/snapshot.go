@@ -143,7 +143,7 @@ func (c *Core) groupFigures() []status.Group {
 }
 
 // fillLag joins groups with partitions: lag in records up to the high watermark, and in
-// seconds since the first record that was not read.
+// seconds since the first record that was not read was appended. Each core is asked once.
 func (b *Broker) fillLag(s *status.Snapshot) {
 	type key struct {
 		topic string
@@ -153,7 +153,7 @@ func (b *Broker) fillLag(s *status.Snapshot) {
 	for i := range s.Partitions {
 		at[key{s.Partitions[i].Topic, s.Partitions[i].Partition}] = &s.Partitions[i]
 	}
-	now := b.cfg.Clock.Now().Wall
+	asks := make([][]lagAsk, len(b.cores))
 	for i := range s.Groups {
 		for j := range s.Groups[i].Offsets {
 			o := &s.Groups[i].Offsets[j]
@@ -161,33 +161,59 @@ func (b *Broker) fillLag(s *status.Snapshot) {
 			if p == nil {
 				continue
 			}
-			o.Lag = max(0, p.High-max(o.Committed, p.Start))
-			if o.Lag == 0 {
-				o.LagTime = 0
-				continue
-			}
-			if t := b.appendTime(p, max(o.Committed, p.Start)); t >= 0 {
-				o.LagTime = float64(max(0, now-t)) / 1000
+			from := max(o.Committed, p.Start)
+			o.Lag = max(0, p.High-from)
+			o.LagTime = 0
+			if top := b.quorum.Image().Topic(p.Topic); o.Lag > 0 && top != nil {
+				o.LagTime = -1
+				tp := protocol.TopicPartition{Topic: top.ID, Partition: p.Partition}
+				asks[p.Core] = append(asks[p.Core], lagAsk{tp, from, &o.LagTime})
 			}
 		}
 	}
+	b.fillLagTimes(asks)
 }
 
-// appendTime asks the partition's core when the record at an offset was appended, as far
-// as the hot tail knows; −1 when it does not.
-func (b *Broker) appendTime(p *status.Partition, offset int64) int64 {
-	ch := make(chan int64, 1)
-	img := b.quorum.Image()
-	top := img.Topic(p.Topic)
-	if top == nil {
-		return -1
+// lagAsk is one partition and offset whose record's age goes to seconds.
+type lagAsk struct {
+	tp      protocol.TopicPartition
+	offset  int64
+	seconds *float64
+}
+
+// fillLagTimes asks every core when records were appended, as far as its hot tails know.
+func (b *Broker) fillLagTimes(asks [][]lagAsk) {
+	type answer struct {
+		core  int
+		times []int64
 	}
-	tp := protocol.TopicPartition{Topic: top.ID, Partition: p.Partition}
-	b.cores[p.Core].inbox.Post(func(c *Core) { ch <- c.timeAt(tp, offset) })
-	select {
-	case t := <-ch:
-		return t
-	case <-time.After(snapshotWait):
-		return -1
+	ch := make(chan answer, len(b.cores))
+	waiting := 0
+	for i, list := range asks {
+		if len(list) == 0 {
+			continue
+		}
+		waiting++
+		b.cores[i].inbox.Post(func(c *Core) {
+			times := make([]int64, len(list))
+			for j, a := range list {
+				times[j] = c.timeAt(a.tp, a.offset)
+			}
+			ch <- answer{i, times} // buffered: never blocks
+		})
+	}
+	now := b.cfg.Clock.Now().Wall
+	timeout := time.After(snapshotWait)
+	for ; waiting > 0; waiting-- {
+		select {
+		case a := <-ch:
+			for j, t := range a.times {
+				if t >= 0 {
+					*asks[a.core][j].seconds = float64(max(0, now-t)) / 1000
+				}
+			}
+		case <-timeout:
+			return // what is not known stays −1
+		}
 	}
 }
