@@ -125,6 +125,9 @@ func (c *Core) offsetFetch(rq *Request, req *kmsg.OffsetFetchRequest) {
 		resp.Groups[i] = on.groups.coord.FetchOffsets(rq.Version, &asked[i])
 		ok()
 	}, func() {
+		if rq.Version < 2 && resp.Groups[0].ErrorCode != 0 {
+			failPartitions(&resp.Groups[0], &asked[0])
+		}
 		if rq.Version < 8 {
 			flattenGroup(resp)
 		}
@@ -148,6 +151,23 @@ func singleGroup(req *kmsg.OffsetFetchRequest) kmsg.OffsetFetchRequestGroup {
 	return g
 }
 
+// failPartitions says the group's error of every partition that was asked for: before
+// version 2 there is no other place.
+func failPartitions(g *kmsg.OffsetFetchResponseGroup, asked *kmsg.OffsetFetchRequestGroup) {
+	g.Topics = make([]kmsg.OffsetFetchResponseGroupTopic, len(asked.Topics))
+	for i := range asked.Topics {
+		t, rt := &asked.Topics[i], &g.Topics[i]
+		rt.Topic = t.Topic
+		rt.Partitions = make([]kmsg.OffsetFetchResponseGroupTopicPartition, len(t.Partitions))
+		for j, n := range t.Partitions {
+			p := &rt.Partitions[j]
+			p.Default()
+			p.Partition, p.Offset, p.LeaderEpoch, p.ErrorCode = n, -1, -1, g.ErrorCode
+			p.Metadata = new(string)
+		}
+	}
+}
+
 func flattenGroup(resp *kmsg.OffsetFetchResponse) {
 	g := &resp.Groups[0]
 	resp.ErrorCode = g.ErrorCode
@@ -159,9 +179,6 @@ func flattenGroup(resp *kmsg.OffsetFetchResponse) {
 			rp := kmsg.NewOffsetFetchResponseTopicPartition()
 			rp.Partition, rp.Offset, rp.LeaderEpoch = p.Partition, p.Offset, p.LeaderEpoch
 			rp.Metadata, rp.ErrorCode = p.Metadata, p.ErrorCode
-			if g.ErrorCode != 0 && rp.ErrorCode == 0 {
-				rp.ErrorCode = g.ErrorCode // before version 2 there is no other place
-			}
 			rt.Partitions = append(rt.Partitions, rp)
 		}
 		resp.Topics = append(resp.Topics, rt)
