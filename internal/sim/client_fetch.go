@@ -284,6 +284,8 @@ func (c *simConsumer) checkCommit() {
 			c.link.soon(3*time.Millisecond, c.checkCommit)
 			return
 		}
+		b.check(len(resp.Topics) == 1 && len(resp.Topics[0].Partitions) == 1,
+			"OffsetFetch v%d answers %+v for one partition", resp.Version, resp)
 		got := resp.Topics[0].Partitions[0]
 		code := protocol.Code(got.ErrorCode)
 		b.check(code == protocol.None || loading(code), "OffsetFetch: %v", code)

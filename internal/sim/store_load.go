@@ -315,6 +315,9 @@ func (c *shardCore) fetch(p *part, from int64, max int, cur *cursor) {
 		}
 	case segment.Below:
 		s.check(from < m.Start, "%v: %d is below %d", p, from, m.Start)
+		if cur != nil { // retention came between
+			cur.at = m.Start
+		}
 	case segment.Above:
 		s.check(from > m.High, "%v: %d is above %d", p, from, m.High)
 	case segment.AtEnd:
