@@ -10,6 +10,7 @@ import (
 type cache struct {
 	first, last *chunk
 	bytes       int64
+	count       int    // chunks in the list
 	spare       *chunk // structs without memory
 	reserve     []*arena.Buf
 	tails       int // chunks that exist
@@ -54,9 +55,10 @@ func (s *Shard) newChunk(l *Log, need int, base int64) *chunk {
 	return c
 }
 
-// largestChunk keeps many logs from taking a large piece each.
+// largestChunk keeps many logs from taking a large piece each. Cached chunks do not
+// count: they are given up when memory is wanted.
 func (s *Shard) largestChunk() int {
-	share := s.pool.Budget() / int64(2*(s.cache.tails+1))
+	share := s.pool.Budget() / int64(2*(s.cache.tails-s.cache.count+1))
 	size := maxChunk
 	for size > minChunk && int64(size) > share {
 		size >>= 1
@@ -152,6 +154,7 @@ func (s *Shard) cacheChunk(c *chunk) {
 	invariant.Check(!c.cached)
 	c.cached = true
 	s.cache.bytes += int64(len(c.buf.Mem))
+	s.cache.count++
 	c.prev = s.cache.last
 	if s.cache.last == nil {
 		s.cache.first = c
@@ -174,6 +177,7 @@ func (s *Shard) uncache(c *chunk) {
 	}
 	c.prev, c.next, c.cached = nil, nil, false
 	s.cache.bytes -= int64(len(c.buf.Mem))
+	s.cache.count--
 }
 
 // freeChunk gives the memory back, when no reader has it any more.

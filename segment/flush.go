@@ -2,6 +2,7 @@ package segment
 
 import (
 	"errors"
+	"sort"
 	"syscall"
 
 	"millrace/internal/invariant"
@@ -215,10 +216,9 @@ func (s *Shard) flushDone(c *chunk, res int32) {
 // cacheInOrder enters a log's written chunks into the cache, oldest first: writes
 // complete in any order, but chunks are given up from the old end only (I6).
 func (s *Shard) cacheInOrder(l *Log) {
-	for _, c := range l.tail.live() {
-		if c.cached {
-			continue
-		}
+	live := l.tail.live()
+	first := sort.Search(len(live), func(i int) bool { return !live[i].cached })
+	for _, c := range live[first:] {
 		if !c.full() || c.flushed < c.n {
 			return
 		}
