@@ -48,6 +48,7 @@ type conn struct {
 	rd, wr  int // unparsed bytes are rx.Mem[rd:wr]
 	rxSize  int
 	need    int // size of the frame at rd with its prefix, when known and incomplete
+	frame   int // size of the last frame
 	reading reading
 	cancel  bool // the receive was cancelled to give its memory back
 

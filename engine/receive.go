@@ -24,6 +24,10 @@ func (c *Core) read(cn *conn) {
 	if missing := cn.need - (cn.wr - cn.rd); cn.need > 0 && missing >= waitAllFrom {
 		op.Mem = op.Mem[:min(missing, waitAllMost)]
 		op.Flags = netio.WaitAll
+	} else if cn.wr == 0 && cn.frame > waitAllFrom && cn.frame < len(op.Mem) {
+		// The next large frame is likely as large as the last one. With no more of the
+		// stream than that behind it, what follows need not be moved to make room.
+		op.Mem = op.Mem[:cn.frame]
 	}
 	cn.reading = readRecv
 	c.ops = append(c.ops, op)
@@ -143,6 +147,7 @@ func (c *Core) dispatch(cn *conn) {
 			return
 		}
 		cn.rd += int(4 + size)
+		cn.frame = int(4 + size)
 		c.serve(cn, frame)
 	}
 	if cn.wr-cn.rd < 4 {
