@@ -224,7 +224,7 @@ func (c *Campaign) kafkaMax(ctx context.Context) (float64, error) {
 const (
 	fillTopic      = "bench-filled"
 	fillPartitions = 8
-	fillRecords    = 512
+	fillRecords    = 16 // the 16 KB batches of a producer with Kafka's defaults
 	fillSize       = 1024
 	recordBytes    = 1034 // of a 1 KB record in a batch, about
 	readBytes      = 1_000_000_000
@@ -245,7 +245,7 @@ func (c *Campaign) fill(ctx context.Context, l Load) error {
 			continue
 		}
 		argv := []string{"produce", "--partitions", strconv.Itoa(fillPartitions), "--conns", "4",
-			"--in-flight", "4", "--records", strconv.Itoa(fillRecords), "--size",
+			"--in-flight", "32", "--records", strconv.Itoa(fillRecords), "--size",
 			strconv.Itoa(fillSize), "--topic", fillTopic, "--warmup", "0s", "--duration", "300s",
 			"--max-bytes", strconv.FormatInt(want-have, 10)}
 		if end == 0 {

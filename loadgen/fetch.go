@@ -141,15 +141,16 @@ func (f *fetch) answer(i int, id uint32, body []byte) error {
 	if got.code != 0 {
 		return fmt.Errorf("loadgen: fetch was answered with error code %d", got.code)
 	}
-	next := r.offsets[r.at]
+	next, whole := r.offsets[r.at], int64(0)
 	for rest := got.records; len(rest) > 0; {
 		v, after, err := batch.Next(rest)
 		if errors.Is(err, batch.ErrShort) && len(after) < len(got.records) {
-			break // a broker may cut the last batch
+			break // a broker may cut the last batch: those bytes were of no use
 		}
 		if err != nil {
 			return fmt.Errorf("loadgen: fetched bytes: %w", err)
 		}
+		whole += int64(len(v))
 		if v.NextOffset() <= next {
 			rest = after // the batch that holds the offset begins before it
 			continue
@@ -164,7 +165,7 @@ func (f *fetch) answer(i int, id uint32, body []byte) error {
 	}
 	r.offsets[r.at], r.waiting = next, false
 	now := f.loop.now()
-	f.measure.done(now-r.asked, int64(len(got.records)))
+	f.measure.done(now-r.asked, whole)
 	if !f.measure.over {
 		f.ask(r, now)
 	}

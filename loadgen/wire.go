@@ -201,10 +201,9 @@ func readFetch(body []byte) (f fetched, err error) {
 	c.skip(4)               // index
 	f.code = int16(c.u16())
 	f.high = int64(c.u64())
-	c.skip(16) // last stable offset, log start offset
-	for range max(0, c.uvarint()-1) {
-		c.skip(17) // aborted transactions: producer id, first offset, tags
-	}
+	c.skip(16)         // last stable offset, log start offset
+	const aborted = 17 // one aborted transaction: producer id, first offset, tags
+	c.skip(max(0, c.uvarint()-1) * aborted)
 	c.skip(4) // preferred replica
 	n := c.uvarint() - 1
 	if n > len(c.b) || c.bad {
