@@ -364,6 +364,7 @@ type shardCore struct {
 	extents []segment.Extent
 	eff     segment.Effects
 	failed  bool
+	final   segment.Seq // the last durable one when it failed
 	ops     []netio.Op
 	jobs    []Job
 }
@@ -392,7 +393,9 @@ func (c *shardCore) turn(now clock.Now, done []netio.Completion) ([]netio.Op, []
 	c.shard.Turn(now, &c.eff)
 	if err := c.shard.Err(); err != nil {
 		s.check(s.faulty || s.w.Disk.Off() || errors.Is(err, vfs.ErrPowerOff), "shard fails: %v", err)
-		c.failed = true
+		if !c.failed {
+			c.failed, c.final = true, c.shard.Durable()
+		}
 	}
 	c.ops, c.jobs = c.ops[:0], c.jobs[:0]
 	for i := range c.eff.IO {
@@ -439,7 +442,7 @@ func (c *shardCore) settle() {
 func (c *shardCore) ackBelow(durable segment.Seq) {
 	n := 0
 	for n < len(c.waits) && c.waits[n].seq <= durable {
-		c.s.check(!c.failed, "acknowledged after the disk failed")
+		c.s.check(!c.failed || c.waits[n].seq <= c.final, "acknowledged after the disk failed")
 		c.waits[n].then()
 		n++
 	}
