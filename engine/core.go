@@ -267,6 +267,9 @@ func (c *Core) storage() {
 		id := j.ID
 		c.jobs = append(c.jobs, Job{Run: j.Run, Then: func(c *Core, v any) { c.shard.JobDone(id, v) }})
 	}
+	if n := c.pool.Want(); n > 0 {
+		c.work(func() any { return arena.Prepare(n) }, func(c *Core, v any) { c.pool.Supply(v.([][]byte)) })
+	}
 	if err := c.shard.Err(); err != nil && c.failed == nil {
 		c.failed = err
 		c.onFatal(err)

@@ -266,3 +266,39 @@ func TestAbandon(t *testing.T) {
 		t.Fatal("an abandoned pool lives on")
 	}
 }
+
+// Slabs that were made ready are used before new ones are mapped, and a pool that is
+// small wants none.
+func TestSlabsAheadOfNeed(t *testing.T) {
+	p := New(256 << 20)
+	if p.Want() != 0 {
+		t.Fatal("an empty pool wants slabs")
+	}
+	var held []*Buf
+	for p.Want() == 0 {
+		held = append(held, p.Get(MaxSize))
+	}
+	if p.Want() != 0 {
+		t.Fatal("wants more while some are on their way")
+	}
+	slabs := Prepare(aheadSlabs)
+	if len(slabs) != aheadSlabs {
+		t.Fatal("nothing prepared")
+	}
+	p.Supply(slabs)
+	mapped := p.Mapped()
+	for range aheadSlabs * (slabSize / MaxSize) {
+		b := p.Get(MaxSize)
+		b.Mem[0], b.Mem[MaxSize-1] = 1, 1
+		held = append(held, b)
+	}
+	if p.Mapped() > mapped+slabSize {
+		t.Errorf("mapped %d MiB beside the slabs at hand", (p.Mapped()-mapped)>>20)
+	}
+	for _, b := range held {
+		p.Release(b)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

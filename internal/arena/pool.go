@@ -3,6 +3,7 @@ package arena
 import (
 	"fmt"
 	"sync/atomic"
+	"unsafe"
 
 	"millrace/internal/invariant"
 
@@ -23,6 +24,9 @@ type Pool struct {
 	slabs  []slab
 	large  []*Buf // mappings of their own
 	spare  *Buf   // structs without memory
+
+	ready   [][]byte // slabs made ready ahead
+	wanting bool     // more are on their way
 }
 
 // New returns an empty pool that will never hold more than budget bytes. It maps
@@ -117,6 +121,7 @@ func (p *Pool) Abandon() {
 			p.unmap(p.slabs[i].mem)
 		}
 	}
+	Forget(p.ready)
 	*p = Pool{}
 }
 
@@ -155,17 +160,16 @@ func (p *Pool) header() *Buf {
 }
 
 func (p *Pool) mmap(size int) []byte {
-	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE,
-		unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
+	at, err := mmap(uintptr(size))
 	if err != nil {
 		return nil
 	}
 	p.mapped.Add(int64(size))
-	return mem
+	return unsafe.Slice((*byte)(at), size)
 }
 
 func (p *Pool) unmap(mem []byte) {
 	p.mapped.Add(-int64(len(mem)))
-	err := unix.Munmap(mem)
+	err := unix.MunmapPtr(unsafe.Pointer(&mem[0]), uintptr(len(mem)))
 	invariant.Checkf(err == nil, "arena: munmap: %v", err)
 }

@@ -96,12 +96,18 @@ func (p *Pool) memory(at int32, order int8) []byte {
 	return mem[from:to:to]
 }
 
-// addSlab maps a slab and puts its blocks of the largest order up. It does not ask for
-// huge pages: with a page cache that fills the machine the first touch of one may
-// compact memory for tens of milliseconds, on the core's thread.
+// addSlab takes a slab that was made ready, or maps one, and puts its blocks of the
+// largest order up. One that is mapped here has no huge pages: with a page cache that
+// fills the machine the first touch of one may compact memory for tens of milliseconds,
+// on the core's thread.
 func (p *Pool) addSlab() bool {
-	mem := p.mmap(slabSize)
-	if mem == nil {
+	var mem []byte
+	dry := true
+	if n := len(p.ready); n > 0 {
+		mem, p.ready[n-1] = p.ready[n-1], nil
+		p.ready = p.ready[:n-1]
+		dry = false
+	} else if mem = p.mmap(slabSize); mem == nil {
 		return false
 	}
 	at := len(p.slabs)
@@ -118,7 +124,7 @@ func (p *Pool) addSlab() bool {
 	p.slabs[at] = slab{mem: mem}
 	first := int32(at) * slabPages
 	for i := first + slabPages - 1<<(orders-1); i >= first; i -= 1 << (orders - 1) {
-		p.link(i, orders-1, true)
+		p.link(i, orders-1, dry)
 	}
 	return true
 }
@@ -126,6 +132,9 @@ func (p *Pool) addSlab() bool {
 // Trim gives free memory back to the kernel: empty slabs wholly, free blocks of
 // the others page by page. For idle cores: it costs a system call per block.
 func (p *Pool) Trim() {
+	p.mapped.Add(-int64(len(p.ready)) * slabSize)
+	Forget(p.ready)
+	p.ready = nil
 	for i := range p.slabs {
 		s := &p.slabs[i]
 		if s.mem == nil {
