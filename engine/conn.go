@@ -310,7 +310,7 @@ func (c *Core) sweepConns() bool {
 			c.hangUp(cn)
 			continue
 		}
-		if cn.sending || cn.need > 0 && cn.inFlight() == 0 {
+		if cn.sending || cn.need > 0 && cn.reading == readRecv && cn.inFlight() == 0 {
 			busy = true
 			if short && age >= stalledAfter {
 				c.faults.note(c.now.Mono, "closing connection", cn.host, "stalled while memory is short")

@@ -109,6 +109,7 @@ type fetchBook struct {
 	finds    map[uint32]func(c *Core, r segment.Result)
 	pinned   int // bytes that readers hold
 	parked   int
+	made     int // tasks that exist
 	woken    []*fetchShare
 }
 
@@ -133,6 +134,7 @@ func (b *fetchBook) take(c *Core) *fetchTask {
 	t := b.free
 	if t == nil {
 		t = &fetchTask{shares: make([]*fetchShare, len(c.peers))}
+		b.made++
 	} else {
 		b.free = t.next
 	}

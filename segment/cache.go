@@ -133,10 +133,11 @@ func (s *Shard) evict() bool {
 }
 
 // Yield gives cached chunks up until n bytes fit into the core's budget, and says
-// whether they do.
+// whether they do. When that is not enough, a sweep is wanted.
 func (s *Shard) Yield(n int) bool {
 	for s.pool.Held()+int64(arena.SizeFor(n)) > s.pool.Budget() {
 		if !s.evict() {
+			s.sw.pressed = true
 			return false
 		}
 	}
