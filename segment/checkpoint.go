@@ -2,12 +2,14 @@ package segment
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"path/filepath"
 	"strings"
 
 	"millrace/internal/vfs"
+	"millrace/protocol"
 )
 
 // restWrite is the end of an active segment that does not fill a block: a clean
@@ -30,6 +32,7 @@ func (w *sweep) noteRest(l *Log, g *seg, part []byte) {
 // syncItem is a segment file to make durable, after trimming it when truncate ≥ 0.
 type syncItem struct {
 	dir      string
+	id       protocol.TopicID
 	base     int64
 	truncate int64
 }
@@ -44,6 +47,7 @@ type checkpointTask struct {
 	dir   string
 	boot  uint64
 	core  int
+	weak  bool // journal writes are not durable by themselves
 	sync  []syncItem
 	dirs  []string // of new files
 	index []indexWrite
@@ -61,6 +65,11 @@ func (t *checkpointTask) run() checkpointDone {
 
 func (t *checkpointTask) all() error {
 	many := len(t.sync)+len(t.dirs)+len(t.index)+len(t.rest) > manySyncs
+	if t.weak { // the entry that sealed a segment is durable before the segment is cut
+		if err := t.fs.SyncFS(t.dir); err != nil {
+			return fmt.Errorf("segment: syncfs: %w", err)
+		}
+	}
 	for i := range t.rest {
 		if err := t.writeRest(&t.rest[i], many); err != nil {
 			return err
@@ -99,11 +108,8 @@ func (t *checkpointTask) syncDirs() error {
 			continue
 		}
 		last = dir
-		if err := t.edit(filepath.Join(dir, metadataName), vfs.ReadWrite, vfs.File.Sync); err != nil {
+		if err := t.syncDir(dir); err != nil {
 			return err
-		}
-		if err := t.fs.SyncDir(dir); err != nil {
-			return fmt.Errorf("segment: sync %s: %w", dir, err)
 		}
 	}
 	if len(t.dirs) == 0 {
@@ -115,31 +121,62 @@ func (t *checkpointTask) syncDirs() error {
 	return nil
 }
 
+// syncDir makes a partition's directory durable, whosever it is by now.
+func (t *checkpointTask) syncDir(dir string) error {
+	t.sh.dirs.Lock()
+	defer t.sh.dirs.Unlock()
+	f, err := t.fs.Open(filepath.Join(dir, metadataName), vfs.ReadWrite, false)
+	if err != nil {
+		return fmt.Errorf("segment: open %s: %w", filepath.Join(dir, metadataName), err)
+	}
+	err = f.Sync()
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err != nil {
+		return fmt.Errorf("segment: sync %s: %w", filepath.Join(dir, metadataName), err)
+	}
+	if err := t.fs.SyncDir(dir); err != nil {
+		return fmt.Errorf("segment: sync %s: %w", dir, err)
+	}
+	return nil
+}
+
 func (t *checkpointTask) syncOne(item syncItem, many bool) error {
 	if many && item.truncate < 0 {
 		return nil
 	}
 	name := segmentPath(item.dir, item.base, endLog)
-	return t.edit(name, vfs.ReadWrite, func(f vfs.File) error {
-		if item.truncate >= 0 {
-			if err := f.Truncate(item.truncate); err != nil {
-				return err
-			}
-		}
-		if many {
+	return t.edit(item.id, name, vfs.ReadWrite, !many, func(f vfs.File) error {
+		if item.truncate < 0 {
 			return nil
 		}
-		return f.Sync()
+		return f.Truncate(item.truncate)
 	})
 }
 
-// edit opens a file for one change and closes it.
-func (t *checkpointTask) edit(name string, mode vfs.Mode, f func(vfs.File) error) error {
-	file, err := t.fs.Open(name, mode, false)
-	if err != nil {
-		return fmt.Errorf("segment: open %s: %w", name, err)
+// edit opens a file of a partition for one change, and makes that durable when sync.
+// In a directory that another topic has taken over there is nothing left to change.
+func (t *checkpointTask) edit(id protocol.TopicID, name string, mode vfs.Mode, sync bool,
+	change func(vfs.File) error) error {
+	var file vfs.File
+	err := t.sh.inDir(t.fs, filepath.Dir(name), id, func() (err error) {
+		if file, err = t.fs.Open(name, mode, false); err != nil {
+			return fmt.Errorf("segment: open %s: %w", name, err)
+		}
+		return nil
+	})
+	if errors.Is(err, errReplaced) {
+		return nil
 	}
-	if err := f(file); err != nil {
+	if err != nil {
+		return err
+	}
+	err = change(file)
+	if err == nil && sync {
+		err = file.Sync()
+	}
+	if err != nil {
 		_ = file.Close()
 		return fmt.Errorf("segment: %s: %w", name, err)
 	}
@@ -147,24 +184,19 @@ func (t *checkpointTask) edit(name string, mode vfs.Mode, f func(vfs.File) error
 }
 
 func (t *checkpointTask) writeRest(r *restWrite, many bool) error {
-	if err := makePartitionDir(t.sh, t.fs, r.dir, r.log.TP.Topic); err != nil {
+	id := r.log.TP.Topic
+	if err := makePartitionDir(t.sh, t.fs, r.dir, id); err != nil {
 		return fmt.Errorf("segment: make %s: %w", r.dir, err)
 	}
 	name := segmentPath(r.dir, r.base, endLog)
 	t.dirs = append(t.dirs, r.dir)
-	return t.edit(name, vfs.Create, func(f vfs.File) error {
+	return t.edit(id, name, vfs.Create, !many, func(f vfs.File) error {
 		if len(r.data) > 0 {
 			if _, err := f.WriteAt(r.data, r.pos); err != nil {
 				return err
 			}
 		}
-		if err := f.Truncate(r.pos + int64(len(r.data))); err != nil {
-			return err
-		}
-		if many {
-			return nil
-		}
-		return f.Sync()
+		return f.Truncate(r.pos + int64(len(r.data)))
 	})
 }
 
@@ -177,17 +209,11 @@ func (t *checkpointTask) writeIndex(w *indexWrite, many bool) error {
 		if at == 0 {
 			t.dirs = append(t.dirs, w.dir)
 		}
-		return t.edit(name, vfs.Create, func(f vfs.File) error {
+		return t.edit(w.id, name, vfs.Create, !many, func(f vfs.File) error {
 			if _, err := f.WriteAt(b, at); err != nil {
 				return err
 			}
-			if err := f.Truncate(at + int64(len(b))); err != nil {
-				return err
-			}
-			if many {
-				return nil
-			}
-			return f.Sync()
+			return f.Truncate(at + int64(len(b)))
 		})
 	}
 	if err := put(endIndex, w.offsets, w.offsetAt); err != nil {

@@ -149,9 +149,6 @@ func (op *opening) finishLog(l *Log) error {
 	m := &l.marks
 	m.Stable, m.High, m.Written, m.Durable = m.End, m.End, m.End, m.End
 	l.highAbs = l.tail.end
-	if len(l.segs) == 0 && l.known.journal == 0 {
-		return nil
-	}
 	files := op.o.FS
 	names, err := files.List(l.dir())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -160,18 +157,26 @@ func (op *opening) finishLog(l *Log) error {
 	have := make(map[string]bool, len(names))
 	for _, n := range names {
 		have[n] = true
+		if len(op.files) == 0 && strings.HasSuffix(n, endLog) {
+			// A segment is never older than the first journal file.
+			return &CorruptError{journalDir(op.o.Dir), 0, "missing"}
+		}
+	}
+	l.shard.dropSegments(l) // what a replayed start left behind, sealed by a later entry
+	if g := l.active(); g != nil && g.onDisk && g.end <= m.Start && !have[filepath.Base(g.path(endLog))] {
+		g.sealed = true // it was, by its age, when it was removed; no entry says so
+		l.shard.dropSegments(l)
 	}
 	wanted := make(map[string]bool, 3*len(l.segs))
 	for _, g := range l.segs {
+		if !g.onDisk {
+			continue // a file of that name is of no use: nothing durable names it
+		}
 		for _, ending := range []string{endLog, endIndex, endTime} {
 			wanted[filepath.Base(g.path(ending))] = true
 		}
-		name := filepath.Base(g.path(endLog))
-		if g.onDisk && !have[name] {
+		if !have[filepath.Base(g.path(endLog))] {
 			return &CorruptError{g.path(endLog), 0, "missing"}
-		}
-		if !g.onDisk {
-			continue
 		}
 		if err := checkSize(files, g); err != nil {
 			return err

@@ -157,7 +157,7 @@ func TestNewerFormatRefuses(t *testing.T) {
 }
 
 func TestLostFilesRefuse(t *testing.T) {
-	for _, what := range []string{"segment", "checkpoint"} {
+	for _, what := range []string{"segment", "checkpoint", "journals"} {
 		r := newRig(t, 7)
 		r.topic(1, 1, DefaultConfig())
 		r.open()
@@ -168,6 +168,12 @@ func TestLostFilesRefuse(t *testing.T) {
 		case "segment":
 			if err := r.fs.Remove(segmentPath(partitionDir("/data", "t1", 0), 0, endLog)); err != nil {
 				t.Fatal(err)
+			}
+		case "journals":
+			for _, dir := range []string{"/data/journal", "/data/checkpoint"} {
+				if err := r.fs.RemoveAll(dir); err != nil {
+					t.Fatal(err)
+				}
 			}
 		case "checkpoint":
 			if err := r.fs.RemoveAll("/data/checkpoint"); err != nil {

@@ -150,6 +150,25 @@ type preparedFile struct {
 	err     error
 }
 
+// errReplaced: the directory belongs to another topic of the same name. The log is
+// deleted, though its core may not know it yet.
+var errReplaced = fmt.Errorf("another topic has the directory: %w", fs.ErrNotExist)
+
+// inDir runs f, which names files of a partition, while nobody moves its directory.
+func (sh *shared) inDir(files vfs.FS, dir string, id protocol.TopicID, f func() error) error {
+	sh.dirs.Lock()
+	defer sh.dirs.Unlock()
+	switch have, ok, err := readMetadata(files, dir); {
+	case err != nil:
+		return err
+	case !ok:
+		return fmt.Errorf("%s: %w", filepath.Join(dir, metadataName), fs.ErrNotExist)
+	case have != id:
+		return errReplaced
+	}
+	return f()
+}
+
 // prepareFile opens a segment's file, makes it and its directory when create, and
 // sees that at least need bytes of it are allocated, wish if the disk has them.
 func prepareFile(sh *shared, files vfs.FS, dir string, id protocol.TopicID, base int64, f vfs.File,
@@ -162,13 +181,15 @@ func prepareFile(sh *shared, files vfs.FS, dir string, id protocol.TopicID, base
 			if p.err = makePartitionDir(sh, files, dir, id); p.err != nil {
 				return p
 			}
-			p.created = true
 		}
-		name := segmentPath(dir, base, endLog)
-		if f, p.err = files.Open(name, mode, true); p.err != nil {
+		p.err = sh.inDir(files, dir, id, func() (err error) {
+			f, err = files.Open(segmentPath(dir, base, endLog), mode, true)
+			return err
+		})
+		if p.err != nil {
 			return p
 		}
-		p.f = f
+		p.f, p.created = f, create
 	}
 	if need > alloc {
 		err := f.Preallocate(alloc, wish-alloc)
@@ -197,6 +218,9 @@ func makePartitionDir(sh *shared, files vfs.FS, dir string, id protocol.TopicID)
 	}
 	if ok && have == id {
 		return nil
+	}
+	if ok && !sh.isDropped(have) {
+		return errReplaced // it or we are deleted: soon our core knows
 	}
 	if ok {
 		gone := dir + "." + have.String() + deletedDir

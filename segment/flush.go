@@ -160,7 +160,7 @@ func (s *Shard) prepared(g *seg, p preparedFile) {
 	if g.gone && g.fd.pins == 0 {
 		s.closeFile(g)
 	}
-	if p.err != nil {
+	if p.err != nil && !g.gone && !g.log.dropped {
 		s.trouble("segment file "+g.path(endLog), p.err)
 	}
 	if !g.log.dropped { // though the segment may be gone: the log waits

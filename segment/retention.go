@@ -1,6 +1,8 @@
 package segment
 
 import (
+	"errors"
+	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -164,6 +166,7 @@ func (s *Shard) dropSegments(l *Log) {
 	}
 	for _, g := range l.segs[:n] {
 		g.gone = true
+		s.sw.again = s.sw.again || g.written < g.size // it was, or will be, noted as written
 		l.bytes -= g.size
 		s.stats.Segments--
 		s.rd.dropIndex(g)
@@ -200,6 +203,7 @@ func (s *Shard) letGo(c *chunk) {
 // startRemovals starts the jobs that delete files nobody uses any more.
 func (s *Shard) startRemovals() {
 	k := &s.keep
+	var gone []syncItem
 	kept := k.removed[:0]
 	for _, g := range k.removed {
 		if g.fd.pins > 0 || g.preparing || g.loading || g.log.dropped {
@@ -213,9 +217,20 @@ func (s *Shard) startRemovals() {
 		if !g.onDisk {
 			continue
 		}
-		files, dir, base := s.o.FS, g.log.dir(), g.base
+		gone = append(gone, syncItem{dir: g.log.dir(), id: g.log.TP.Topic, base: g.base})
+	}
+	if len(gone) > 0 {
+		sh, files, root := s.shared, s.o.FS, s.o.Dir
+		weak := s.o.Durability == Write // what moved the start is not durable yet
 		k.jobs++
-		s.job(jobRemove, nil, func() any { return removeSegment(files, dir, base) })
+		s.job(jobRemove, nil, func() any {
+			if weak {
+				if err := files.SyncFS(root); err != nil {
+					return err
+				}
+			}
+			return removeSegments(sh, files, gone)
+		})
 	}
 	clear(k.removed[len(kept):])
 	k.removed = kept
@@ -246,8 +261,20 @@ func (l *Log) busy() bool {
 	return false
 }
 
+func removeSegments(sh *shared, files vfs.FS, gone []syncItem) any {
+	for _, g := range gone {
+		err := sh.inDir(files, g.dir, g.id, func() error {
+			return removeSegment(files, g.dir, g.base)
+		})
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
 // removeSegment renames first, so that a crash between leaves no half segment.
-func removeSegment(files vfs.FS, dir string, base int64) any {
+func removeSegment(files vfs.FS, dir string, base int64) error {
 	for _, ending := range []string{endLog, endIndex, endTime} {
 		name := segmentPath(dir, base, ending)
 		if err := files.Rename(name, name+endDeleted); err != nil {
@@ -308,6 +335,7 @@ func (s *Shard) Drop(l *Log) {
 	h := entryHeader{kind: kindDrop, tp: l.TP}
 	s.stage(l, &h, nil, l.tail.end, 0)
 	l.dropped = true
+	s.shared.drop(l.TP.Topic)
 	delete(s.logs, l.TP)
 	s.list[l.slot] = nil
 	s.stats.Logs--

@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -48,6 +49,7 @@ type Shard struct {
 	full           bool          // no space: tried again at fullUntil
 	fullUntil      clock.Instant //
 	syncAfter      bool          // write + fdatasync is faster here than a dsync write
+	missing        int           // times that a file was missing, since the last sweep
 	draining       bool
 	drained        bool
 	stats          Stats
@@ -57,8 +59,25 @@ type Shard struct {
 type shared struct {
 	unswept  atomic.Int32 // cores that have not swept in this boot
 	released atomic.Bool  // journal files of earlier boots may be reused
-	dirs     sync.Mutex   // held by jobs that make or move a partition's directory
-	closed   atomic.Bool
+	dirs     sync.Mutex   // held by jobs that rely on a partition's directory, or move it
+
+	mu      sync.Mutex
+	dropped map[protocol.TopicID]bool // topics of which some core has dropped a log
+}
+
+func (sh *shared) drop(id protocol.TopicID) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.dropped == nil {
+		sh.dropped = map[protocol.TopicID]bool{}
+	}
+	sh.dropped[id] = true
+}
+
+func (sh *shared) isDropped(id protocol.TopicID) bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.dropped[id]
 }
 
 // Stats are figures for the metrics, read on the core's thread.
@@ -331,15 +350,23 @@ func noSpace(err error) bool {
 	return false
 }
 
+// missingTries is how often a file may be missing before it is taken for damage.
+const missingTries = 10
+
 // trouble sorts an error of a flush or a checkpoint: no space is waited out, the
-// rest is final.
+// rest is final. A file that is missing may be that of a topic whose deletion this
+// core has yet to hear of.
 func (s *Shard) trouble(what string, err error) {
-	if !noSpace(err) {
+	missing := errors.Is(err, fs.ErrNotExist) && s.missing < missingTries
+	if !noSpace(err) && !missing {
 		s.fail(what, err)
 		return
 	}
+	if missing {
+		s.missing++
+	}
 	if !s.full {
-		s.o.Log.Warn("no space: produce requests are refused", "during", what, "err", err)
+		s.o.Log.Warn("storage waits: produce requests are refused", "during", what, "err", err)
 	}
 	s.full = true
 	s.fullUntil = s.now.Mono.Add(retrySpace)

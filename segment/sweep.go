@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"millrace/internal/invariant"
+	"millrace/protocol"
 )
 
 // sweep writes out what all tails hold, takes every log's state down, and then
@@ -26,6 +27,7 @@ type sweep struct {
 	index   []indexWrite
 	rest    []restWrite
 	done    bool // one has completed in this boot
+	again   bool // a segment went before it was written: what was noted of it is wrong
 
 	uncomplete bool // the job that makes the checkpoints the base has to run again
 }
@@ -52,6 +54,7 @@ const (
 type indexWrite struct {
 	seg             *seg
 	dir             string
+	id              protocol.TopicID
 	base            int64
 	offsets, times  []byte
 	offsetAt        int64
@@ -71,6 +74,9 @@ func (s *Shard) sweepTurn() {
 	}
 	if w.state == sweepWalking {
 		s.sweepWalk()
+	}
+	if w.state == sweepWaiting && w.waiting == 0 && w.again {
+		w.walk()
 	}
 	if w.state == sweepWaiting && w.waiting == 0 && s.now.Mono >= s.fullUntil {
 		s.writeCheckpoint()
@@ -94,7 +100,8 @@ func (s *Shard) sweepDue() bool {
 func (s *Shard) sweepBegin() {
 	w := &s.sw
 	w.number++
-	w.state, w.at, w.waiting = sweepWalking, 0, 0
+	w.waiting = 0
+	w.walk()
 	w.first = false
 	w.final = s.draining && s.quiet()
 	w.free = len(s.j.used)
@@ -104,6 +111,11 @@ func (s *Shard) sweepBegin() {
 	if w.final {
 		w.replay = s.st.commits + 1 // quiet: everything is in this checkpoint
 	}
+}
+
+// walk begins to take logs' states down, at the first one.
+func (w *sweep) walk() {
+	w.state, w.at, w.again = sweepWalking, 0, false
 	w.buf = append(w.buf[:0], make([]byte, checkpointHeader)...)
 	w.parts = w.parts[:0]
 	w.logs = 0
@@ -201,7 +213,7 @@ func (w *sweep) noteIndex(g *seg) {
 		return
 	}
 	iw := indexWrite{
-		seg: g, dir: g.log.dir(), base: g.base,
+		seg: g, dir: g.log.dir(), id: g.log.TP.Topic, base: g.base,
 		offsetAt: x.offsets * offsetEntrySize, timeAt: x.times * timeEntrySize,
 		nOffset: len(x.fresh), nTimes: len(x.freshT),
 	}
@@ -231,11 +243,12 @@ func (s *Shard) writeCheckpoint() {
 		replay: w.replay, journal: s.id, logs: w.logs,
 	})
 	w.index = slices.DeleteFunc(w.index, func(i indexWrite) bool {
-		return i.seg.removed || i.seg.log.dropped
+		return i.seg.removed || i.seg.gone && !i.seg.onDisk || i.seg.log.dropped
 	})
 	w.rest = slices.DeleteFunc(w.rest, func(r restWrite) bool { return r.log.dropped })
 	t := &checkpointTask{
-		sh: s.shared, fs: s.o.FS, dir: s.o.Dir, boot: s.boot, core: s.core, index: w.index,
+		weak: s.o.Durability == Write,
+		sh:   s.shared, fs: s.o.FS, dir: s.o.Dir, boot: s.boot, core: s.core, index: w.index,
 		rest: w.rest, data: parts, segs: s.fl.dirty, fresh: s.fl.fresh,
 	}
 	for _, g := range s.fl.dirty {
@@ -243,7 +256,7 @@ func (s *Shard) writeCheckpoint() {
 		if g.removed || g.log.dropped {
 			continue
 		}
-		item := syncItem{dir: g.log.dir(), base: g.base, truncate: -1}
+		item := syncItem{dir: g.log.dir(), id: g.log.TP.Topic, base: g.base, truncate: -1}
 		if g.sealed && !g.finished && g.written == g.size {
 			item.truncate = g.size
 			g.trimming = true
@@ -289,6 +302,7 @@ func (s *Shard) checkpointed(d checkpointDone) {
 	for i := range t.index {
 		t.index[i].seg.index.persisted(t.index[i].nOffset, t.index[i].nTimes)
 	}
+	s.missing = 0
 	s.j.recycle(w.free)
 	w.state = sweepIdle
 	w.index, w.rest, w.parts = t.index, t.rest, nil

@@ -82,6 +82,71 @@ func TestRecreatedTopic(t *testing.T) {
 	}
 }
 
+// TestLateJobs: jobs of a deleted topic that run when one of the same name has taken
+// its directory change nothing there.
+func TestLateJobs(t *testing.T) {
+	r := newRig(t, 60)
+	r.known.Topics = []KnownTopic{
+		{ID: topicID(1), Name: "same", Partitions: 1, Config: DefaultConfig()}}
+	r.open()
+	s := r.shards[0]
+	old := r.log(protocol.TopicPartition{Topic: topicID(1)})
+	put := func(l *Log, n int) {
+		for i := range n {
+			v := makeBatch(t, 1, 6000, r.now.Wall, uint64(i))
+			if a := s.Admit(len(v)); a != Admitted {
+				t.Fatalf("admission %d", a)
+			}
+			s.Append(l, v, 1, r.now.Wall)
+		}
+		s.flushTo(l, l.tail.end)
+	}
+	put(old, 4)
+	r.turn()
+	var late []effect // its file is not opened yet
+	for i := len(r.waiting) - 1; i >= 0; i-- {
+		if r.waiting[i].job != nil {
+			late = append(late, r.waiting[i])
+			r.waiting = append(r.waiting[:i], r.waiting[i+1:]...)
+		}
+	}
+	if len(late) == 0 {
+		t.Fatal("no job")
+	}
+	s.Drop(old)
+	l := s.Create(protocol.TopicPartition{Topic: topicID(2)}, "same", DefaultConfig())
+	r.known.Topics[0].ID = topicID(2)
+	put(l, 9)
+	for range 20 {
+		r.turn()
+		r.perform(len(r.waiting))
+	}
+	for _, e := range late {
+		r.waiting = append(r.waiting, e)
+	}
+	item := syncItem{dir: l.dir(), id: topicID(1), base: 0, truncate: 0}
+	task := &checkpointTask{sh: s.shared, fs: s.o.FS, dir: "/data"}
+	if err := task.syncOne(item, false); err != nil {
+		t.Fatal(err)
+	}
+	if err := removeSegments(s.shared, s.o.FS, []syncItem{item}); err != nil {
+		t.Fatal(err)
+	}
+	r.settle()
+	if s.Err() != nil {
+		t.Fatal(s.Err())
+	}
+	want := r.readAll(l, 0, 9, 1<<20)
+	r.stop()
+	if got := r.list("/data/log"); fmt.Sprint(got) != "[same-0]" {
+		t.Fatalf("left: %v", got)
+	}
+	got, err := r.fs.ReadFile(segmentPath("/data/log/same-0", 0, endLog))
+	if err != nil || !bytes.Equal(got, want) {
+		t.Fatalf("%d bytes are left of %d: %v", len(got), len(want), err)
+	}
+}
+
 // TestUnknownDirectories are kept and reported, never deleted.
 func TestUnknownDirectories(t *testing.T) {
 	r := newRig(t, 20)
