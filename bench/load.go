@@ -42,6 +42,12 @@ var figures = []struct {
 	{"p50 ms", func(r *loadgen.Report) float64 { return r.Latency.P50 / 1e3 }},
 	{"p99 ms", func(r *loadgen.Report) float64 { return r.Latency.P99 / 1e3 }},
 	{"p99.9 ms", func(r *loadgen.Report) float64 { return r.Latency.P999 / 1e3 }},
+	{"all CPU-s/GB", func(r *loadgen.Report) float64 {
+		if r.Bytes == 0 { // the machine without the client: the kernel's threads are in it
+			return 0
+		}
+		return (r.Machine - r.Client) / float64(r.Bytes) * 1e9
+	}},
 	{"cores", func(r *loadgen.Report) float64 {
 		if r.Broker == nil {
 			return 0

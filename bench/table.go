@@ -40,7 +40,7 @@ func interval(v []float64) (low, high float64) {
 func (c *Campaign) header() {
 	c.say("  %-5s %-12s", "ROUND", "BROKER")
 	for _, f := range figures {
-		c.say(" %11s", strings.ToUpper(f.name))
+		c.say(" %12s", strings.ToUpper(f.name))
 	}
 	c.say(" %8s %7s %7s %6s\n", "RSS MB", "CLIENT", "OTHERS", "STEAL")
 }
@@ -50,7 +50,7 @@ func (c *Campaign) row(run Run) {
 	r := run.Report
 	c.say("  %-5d %-12s", run.Round+1, run.Contestant)
 	for _, f := range figures {
-		c.say(" %11s", number(f.of(r)))
+		c.say(" %12s", number(f.of(r)))
 	}
 	others := (r.Machine - r.Client - r.Broker.CPU) / r.Seconds
 	c.say(" %8d %7.2f %7.2f %6.2f\n", r.Broker.RSS>>20, r.Client/r.Seconds, others,
