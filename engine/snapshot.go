@@ -91,6 +91,7 @@ func (c *Core) figures() status.Core {
 	s.ArenaBytes, s.ArenaLimit = c.pool.Held(), c.pool.Budget()
 	st := c.shard.Stats()
 	s.JournalBytes = st.CommitBytes
+	s.CommitSize, s.CommitLatency = st.CommitSize, st.CommitTime
 	s.SegmentBytes = st.Flushed
 	s.JournalBacklog, s.JournalLimit = st.JournalUsed, st.JournalTotal
 	s.CacheBytes, s.CacheLimit = st.CacheBytes, c.cfg.CacheBytes/int64(len(c.peers))

@@ -4,6 +4,7 @@ import (
 	"hash/crc32"
 
 	"millrace/internal/arena"
+	"millrace/internal/clock"
 	"millrace/internal/invariant"
 )
 
@@ -60,6 +61,9 @@ type stager struct {
 	written int   // bytes of flying that are in the file
 	padded  int   // bytes of flying to write
 	syncing bool  // flying is written, its sync is due or in flight
+
+	issued clock.Instant // when the last commit was sent off
+	ended  bool          // it is durable: the next turn tells how long it took
 }
 
 // minRoom is the least that a commit is begun for: header, entry header and some.
@@ -222,6 +226,8 @@ func (s *Shard) commit(out *Effects) {
 	f.lastSeq = st.commits
 	s.stats.Commits++
 	s.stats.CommitBytes += uint64(st.padded)
+	s.stats.CommitSize.Observe(int64(st.padded))
+	st.issued = s.now.Mono
 	s.writeCommit(out)
 	s.pump()
 }
@@ -320,7 +326,7 @@ func (s *Shard) committed() {
 		t.log = nil
 	}
 	g.n, g.entries = 0, 0
-	st.spare, st.flying = g, nil
+	st.spare, st.flying, st.ended = g, nil, true
 	s.j.flyingIn = nil
 	s.pump()
 }

@@ -132,9 +132,8 @@ func (op *opening) finishLogs() error {
 				op.rep.Logs++
 			}
 			for _, g := range l.segs {
-				if g.sealed && !g.finished && g.onDisk {
-					g.dirty = true
-					s.fl.dirty = append(s.fl.dirty, g) // to be trimmed by the first sweep
+				if g.sealed && !g.finished {
+					s.soil(g) // to be trimmed by the first sweep
 				}
 			}
 			if l.flushable() {

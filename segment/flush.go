@@ -15,7 +15,7 @@ type flusher struct {
 	head   int
 	flying int
 	most   int    // that may fly now
-	dirty  []*seg // written since the last sync
+	dirty  []*seg // written or sealed since the last sync
 	fresh  []*seg // whose file was made since then
 }
 
@@ -199,10 +199,7 @@ func (s *Shard) flushDone(c *chunk, res int32) {
 	c.flushed += done
 	g.written += int64(done)
 	s.stats.Flushed += uint64(done)
-	if !g.dirty {
-		g.dirty = true
-		s.fl.dirty = append(s.fl.dirty, g)
-	}
+	s.soil(g)
 	if c.flushed < c.ready() {
 		s.flushTo(l, l.goalAbs)
 	}
@@ -211,6 +208,14 @@ func (s *Shard) flushDone(c *chunk, res int32) {
 	}
 	s.advanceFlushed(l)
 	s.trimCache()
+}
+
+// soil notes that the next checkpoint has to sync a segment, or to cut it to size.
+func (s *Shard) soil(g *seg) {
+	if !g.dirty {
+		g.dirty = true
+		s.fl.dirty = append(s.fl.dirty, g)
+	}
 }
 
 // cacheInOrder enters a log's written chunks into the cache, oldest first: writes

@@ -219,6 +219,7 @@ func (l *Log) seal() {
 	}
 	g.sealed = true
 	g.index.seal(g)
+	l.shard.soil(g)
 	if c := l.tail.last(); c != nil && c.seg == g {
 		clear(c.mem[c.n:ceil(int64(c.n))]) // the last block is written whole
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"syscall"
 
+	"millrace/internal/admin/status"
 	"millrace/internal/arena"
 	"millrace/internal/clock"
 	"millrace/internal/invariant"
@@ -82,9 +83,11 @@ func (sh *shared) isDropped(id protocol.TopicID) bool {
 
 // Stats are figures for the metrics, read on the core's thread.
 type Stats struct {
-	Commits      uint64 // journal writes
-	CommitBytes  uint64 // of them, padding included
-	JournalUsed  int64  // bytes of journal files that wait for a sweep
+	Commits      uint64           // journal writes
+	CommitBytes  uint64           // of them, padding included
+	CommitSize   status.Histogram // bytes of one journal write
+	CommitTime   status.Histogram // µs until it was durable
+	JournalUsed  int64            // bytes of journal files that wait for a sweep
 	JournalTotal int64
 	CacheBytes   int64 // memory of chunks that are written
 	DirtyBytes   int64 // bytes that are not yet in segments
@@ -167,6 +170,10 @@ func (s *Shard) job(kind jobKind, arg any, run func() any) {
 // reads, checkpoints and retention is due.
 func (s *Shard) Turn(now clock.Now, out *Effects) {
 	s.now = now
+	if s.st.ended {
+		s.st.ended = false
+		s.stats.CommitTime.Observe(now.Mono.Sub(s.st.issued).Microseconds())
+	}
 	if s.err == nil {
 		s.commit(out)
 		s.takeReleased()

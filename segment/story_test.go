@@ -35,6 +35,11 @@ func TestAppendCommitLocate(t *testing.T) {
 		t.Fatalf("no durable write in %v", r.waiting)
 	}
 	r.settle()
+	st := s.Stats()
+	if n := st.CommitTime.Count(); n != st.Commits || st.CommitTime.Sum < 1000 ||
+		st.CommitSize.Sum != st.CommitBytes {
+		t.Fatalf("%d commits, %d measured, in %d µs", st.Commits, n, st.CommitTime.Sum)
+	}
 	if s.Durable() < last || l.Marks().High != 30 {
 		t.Fatalf("durable %d of %d, high %d", s.Durable(), last, l.Marks().High)
 	}

@@ -251,9 +251,17 @@ func (s *Shard) writeCheckpoint() {
 		sh:   s.shared, fs: s.o.FS, dir: s.o.Dir, boot: s.boot, core: s.core, index: w.index,
 		rest: w.rest, data: parts, segs: s.fl.dirty, fresh: s.fl.fresh,
 	}
+	var kept []*seg
 	for _, g := range s.fl.dirty {
 		g.dirty = false
 		if g.removed || g.log.dropped {
+			continue
+		}
+		if !g.onDisk { // sealed, and not yet written at all
+			g.dirty = !g.gone
+			if g.dirty {
+				kept = append(kept, g)
+			}
 			continue
 		}
 		item := syncItem{dir: g.log.dir(), id: g.log.TP.Topic, base: g.base, truncate: -1}
@@ -268,7 +276,7 @@ func (s *Shard) writeCheckpoint() {
 			t.dirs = append(t.dirs, g.log.dir())
 		}
 	}
-	s.fl.dirty, s.fl.fresh = nil, nil
+	s.fl.dirty, s.fl.fresh = kept, nil
 	s.job(jobCheckpoint, nil, func() any { return t.run() })
 }
 
@@ -284,10 +292,7 @@ func (s *Shard) checkpointed(d checkpointDone) {
 	if d.err != nil {
 		for _, g := range t.segs { // written, but not known to be durable
 			g.trimming = false
-			if !g.dirty {
-				g.dirty = true
-				s.fl.dirty = append(s.fl.dirty, g)
-			}
+			s.soil(g)
 		}
 		s.fl.fresh = append(s.fl.fresh, t.fresh...)
 		w.state = sweepWaiting // and once more

@@ -30,7 +30,7 @@ var impure = map[string]string{
 
 // permitted are single effects in files that else are a core's code.
 var permitted = map[string]string{
-	"segment/shard.go sync.Mutex": "held by jobs only, which helpers run",
+	"segment/shard.go sync.Mutex": "held by jobs, which helpers run; one for a moment when a topic goes",
 }
 
 // mayskip are tests that need what a machine may lack; the reason tells what.

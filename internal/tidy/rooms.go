@@ -37,7 +37,10 @@ const (
 var rooms = []room{
 	{path: "protocol", external: []string{kmsg, klaus, lz4, crc}},
 	{path: "netio", external: []string{"github.com/pawelgaczynski/giouring", xsys}},
-	{path: "segment", project: []string{"protocol"}, external: []string{crc, xsys}},
+	{
+		path: "segment", project: []string{"protocol", "internal/admin/status"},
+		external: []string{crc, xsys},
+	},
 	{path: "replication", project: []string{"protocol"}},
 	{path: "raftmeta", project: []string{"protocol"}, external: []string{crc}},
 	{path: "raftmeta/configdef", project: []string{"raftmeta", "protocol"}},
