@@ -12,12 +12,11 @@ import (
 
 // finding is one search by time.
 type finding struct {
-	id    uint32
-	log   *Log
-	ts    int64 // the first record with at least this time is wanted
-	from  int64 // batches below need not be looked at
-	end   int64 // of the log when it began
-	bytes []byte
+	id   uint32
+	log  *Log
+	ts   int64 // the first record with at least this time is wanted
+	from int64 // batches below need not be looked at
+	end  int64 // of the log when it began
 }
 
 // findResult is what the find job answers.

@@ -55,9 +55,8 @@ func TestStories(t *testing.T) {
 
 type teller struct {
 	*rig
-	out   strings.Builder
-	fill  uint64
-	count int
+	out  strings.Builder
+	fill uint64
 }
 
 // tell runs one story's commands and returns what they print.

@@ -39,8 +39,7 @@ type journal struct {
 	making   bool
 	retryAt  clock.Instant // of making, after no space
 	want     int64         // the largest request that had to wait for room
-	made     uint64
-	minted   uint64 // journal files numbered by this shard
+	minted   uint64        // journal files numbered by this shard
 }
 
 const (

@@ -96,9 +96,6 @@ func (l *Log) Bytes() int64 { return l.bytes }
 // Config is the configuration in force.
 func (l *Log) Config() LogConfig { return l.cfg }
 
-// internal topics may use what Admit keeps back from others.
-func (l *Log) internal() bool { return len(l.Topic) > 2 && l.Topic[:2] == "__" }
-
 func (l *Log) active() *seg {
 	if len(l.segs) == 0 {
 		return nil

@@ -121,9 +121,7 @@ func TestLateJobs(t *testing.T) {
 		r.turn()
 		r.perform(len(r.waiting))
 	}
-	for _, e := range late {
-		r.waiting = append(r.waiting, e)
-	}
+	r.waiting = append(r.waiting, late...)
 	item := syncItem{dir: l.dir(), id: topicID(1), base: 0, truncate: 0}
 	task := &checkpointTask{sh: s.shared, fs: s.o.FS, dir: "/data"}
 	if err := task.syncOne(item, false); err != nil {

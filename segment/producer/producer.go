@@ -73,8 +73,6 @@ type batch struct {
 	timestamp  int64
 }
 
-func (b *batch) baseSeq() int32 { return step(b.lastSeq, -b.delta) }
-
 // step moves a sequence number; behind 2^31-1 comes 0.
 func step(seq, by int32) int32 { return int32(uint32(seq+by) & math.MaxInt32) }
 
