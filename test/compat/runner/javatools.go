@@ -22,8 +22,8 @@ type javaCase struct {
 
 // javaTools drives the tools of Kafka's bin directory by their classes.
 func (c *campaign) javaTools(ctx context.Context) {
-	c.report.add(result{client: "java-tools", version: kafka.Version, name: "class path",
-		state: "PASS"})
+	client := "java-tools" + c.suffix
+	c.report.add(result{client: client, version: kafka.Version, name: "class path", state: "PASS"})
 	for _, j := range []javaCase{
 		{"kafka-topics", c.kafkaTopics},
 		{"console producer and consumer", c.kafkaConsole},
@@ -40,7 +40,7 @@ func (c *campaign) javaTools(ctx context.Context) {
 	} {
 		start := time.Now()
 		err := j.fn(ctx)
-		c.verdict("java-tools", j.name, err, time.Since(start))
+		c.verdict(client, j.name, err, time.Since(start))
 		if ctx.Err() != nil {
 			return
 		}
