@@ -311,3 +311,13 @@ func fetchRequest(topic string, part int32, offset int64, wait int32) *kmsg.Fetc
 	req.Topics = append(req.Topics, rt)
 	return req
 }
+
+// produced is the answer's only partition.
+func produced(t testing.TB, resp kmsg.Response) kmsg.ProduceResponseTopicPartition {
+	t.Helper()
+	p := resp.(*kmsg.ProduceResponse)
+	if len(p.Topics) != 1 || len(p.Topics[0].Partitions) != 1 {
+		t.Fatalf("want one partition: %+v", p)
+	}
+	return p.Topics[0].Partitions[0]
+}

@@ -49,11 +49,11 @@ func (cl *stormClient) act() {
 	case s == nil || s.closed:
 		cl.check(s)
 		cl.asked, cl.out, cl.garbage, cl.session, cl.epoch = nil, nil, false, 0, 0
-		cl.sock = cl.st.k.connect(cl)
+		cl.deaf, cl.sock = false, cl.st.k.connect(cl)
 	case r.IntN(150) == 0:
 		s.eof = true
 	case s.eof:
-	case r.IntN(40) == 0:
+	case cl.deaf && r.IntN(20) == 0 || r.IntN(150) == 0:
 		cl.deaf = !cl.deaf
 	case len(cl.out) > 0:
 		n := 1 + r.IntN(len(cl.out))

@@ -23,6 +23,8 @@ import (
 // run in any order. Memory is poisoned when it is freed.
 type kernel struct {
 	rng    *rand.Rand
+	sizes  stormSizes
+	cfg    Config
 	fs     *vfs.Mem
 	quorum *raftmeta.Local
 	pools  []*arena.Pool
@@ -65,8 +67,8 @@ type stormSizes struct {
 	memory, journal int64
 }
 
-func newKernel(rng *rand.Rand, z stormSizes) (*kernel, error) {
-	k := &kernel{rng: rng, fs: vfs.NewMem(rng.Uint64()), socks: make(map[int32]*sock), nextFd: 1 << 20, frozen: -1}
+func newKernel(rng *rand.Rand, z stormSizes) *kernel {
+	k := &kernel{rng: rng, sizes: z, fs: vfs.NewMem(rng.Uint64()), nextFd: 1 << 20}
 	k.now = clock.Now{Mono: 1_000_000, Wall: 1_700_000_000_000}
 	cfg := Defaults()
 	cfg.Cores, cfg.FS, cfg.DataDir, cfg.Log = z.cores, k.fs, "/data", slog.New(slog.DiscardHandler)
@@ -76,38 +78,47 @@ func newKernel(rng *rand.Rand, z stormSizes) (*kernel, error) {
 	if *stormSeed >= 0 {
 		cfg.Log = slog.New(slog.NewTextHandler(os.Stderr, nil))
 	}
+	k.cfg = cfg
 	k.quorum = raftmeta.NewLocal(raftmeta.Empty(), func(img *raftmeta.Image) {
 		for _, c := range k.cores {
 			c.inbox.Post(func(c *Core) { c.install(img) })
 		}
 	})
-	for range z.cores {
+	k.quorum.Propose(raftmeta.RegisterBroker{ID: cfg.NodeID, Endpoints: []raftmeta.Endpoint{
+		{Listener: "PLAINTEXT", Host: "broker", Port: 9092}}}, func(raftmeta.Outcome, error) {})
+	return k
+}
+
+// open starts the broker's cores on what is on the disk.
+func (k *kernel) open() error {
+	z, n := k.sizes, k.sizes.cores
+	k.pools, k.cores, k.socks, k.frozen = nil, nil, make(map[int32]*sock), -1
+	for range n {
 		p := arena.New(z.memory)
 		p.Poison = true
 		k.pools = append(k.pools, p)
 	}
 	var err error
+	known := (&Broker{cfg: k.cfg, quorum: k.quorum}).known()
 	k.shards, _, err = segment.Open(segment.Options{
-		FS: k.fs, Dir: "/data", Pools: k.pools, JournalFile: cfg.JournalFile, JournalMax: z.journal,
-		CacheBytes: cfg.CacheBytes / int64(z.cores), Log: cfg.Log, Now: func() clock.Now { return k.now },
-	}, z.cores, segment.Known{})
+		FS: k.fs, Dir: "/data", Pools: k.pools, JournalFile: k.cfg.JournalFile, JournalMax: z.journal,
+		CacheBytes: z.memory * 2 / 3, Log: k.cfg.Log, Now: func() clock.Now { return k.now },
+	}, n, known)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	bound := []Listener{{Name: "PLAINTEXT", Host: "broker", Port: 9092}}
-	k.quorum.Propose(raftmeta.RegisterBroker{ID: cfg.NodeID, Endpoints: []raftmeta.Endpoint{
-		{Listener: "PLAINTEXT", Host: "broker", Port: 9092}}}, func(raftmeta.Outcome, error) {})
-	for i := range z.cores {
-		c := newCore(parts{id: i, cfg: &cfg, pool: k.pools[i], shard: k.shards[i], quorum: k.quorum,
+	for i := range n {
+		c := newCore(parts{id: i, cfg: &k.cfg, pool: k.pools[i], shard: k.shards[i], quorum: k.quorum,
 			bound: bound, addrs: k.addrs})
 		c.onFatal = func(err error) { panic(fmt.Sprint("latched: ", err)) }
 		k.cores = append(k.cores, c)
 	}
 	link(k.cores)
 	k.cores[0].limits.listeners = []int32{7}
-	k.ins, k.outs = make([]Input, z.cores), make([]Output, z.cores)
-	k.done, k.ops = make([][]netio.Completion, z.cores), make([][]netio.Op, z.cores)
-	return k, nil
+	k.ins, k.outs = make([]Input, n), make([]Output, n)
+	k.done, k.ops = make([][]netio.Completion, n), make([][]netio.Op, n)
+	return nil
 }
 
 func (k *kernel) addrs(fd int32) (local, remote string) {
@@ -320,10 +331,10 @@ func (k *kernel) recv(op *netio.Op) (res int, ok bool) {
 	}
 	n := min(len(s.in), len(op.Mem))
 	if op.Flags&netio.WaitAll == 0 && !k.calm {
-		switch k.rng.IntN(3) {
+		switch k.rng.IntN(10) {
 		case 0:
 			n = 1
-		case 1:
+		case 1, 2, 3:
 			n = 1 + k.rng.IntN(n)
 		}
 	}
@@ -348,7 +359,7 @@ func (k *kernel) send(op *netio.Op) (res int, ok bool) {
 		panic("empty send")
 	}
 	n := total
-	if !k.calm && k.rng.IntN(2) == 0 {
+	if !k.calm && k.rng.IntN(4) == 0 {
 		n = 1 + k.rng.IntN(total)
 	}
 	left := n

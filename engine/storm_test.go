@@ -13,7 +13,7 @@ import (
 )
 
 var (
-	stormSeeds = flag.Int("storms", 60, "how many storms")
+	stormSeeds = flag.Int("storms", 100, "how many storms")
 	stormSeed  = flag.Int64("storm", -1, "this storm only")
 )
 
@@ -65,10 +65,7 @@ func runStorm(t *testing.T, seed int64) *storm {
 	if rng.IntN(3) > 0 {
 		sizes.memory, sizes.journal = 5<<20+rng.Int64N(6<<20), 4<<20
 	}
-	k, err := newKernel(rng, sizes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	k := newKernel(rng, sizes)
 	st.k = k
 	k.slow, st.heavy = rng.IntN(2) == 0, rng.IntN(2) == 0
 	defer func() {
@@ -82,23 +79,21 @@ func runStorm(t *testing.T, seed int64) *storm {
 			p.Abandon()
 		}
 	}()
+	if err := k.open(); err != nil {
+		st.fail("open: %v", err)
+	}
 	st.makeTopics()
 	for range 1 + rng.IntN(8) {
 		st.clients = append(st.clients, &stormClient{st: st})
 	}
-	for range 3000 + rng.IntN(5000) {
-		if rng.IntN(500) == 0 {
-			k.frozen = rng.IntN(2*len(k.cores)) - 1 // one of them, or none
-		}
-		if rng.IntN(6) == 0 {
-			st.clients[rng.IntN(len(st.clients))].act()
-			continue
-		}
-		k.step()
-	}
-	if rng.IntN(3) == 0 {
+	st.live(5000 + rng.IntN(15_000))
+	if rng.IntN(2) == 0 {
 		st.stop()
-		return st
+		if err := k.open(); err != nil {
+			st.fail("open again: %v", err)
+		}
+		st.again()
+		st.live(rng.IntN(5000))
 	}
 	st.calmDown()
 	st.readBack()
@@ -107,9 +102,37 @@ func runStorm(t *testing.T, seed int64) *storm {
 	return st
 }
 
+// live is so many steps of the clients and the world.
+func (st *storm) live(steps int) {
+	k := st.k
+	for range steps {
+		if k.rng.IntN(500) == 0 {
+			k.frozen = k.rng.IntN(2*len(k.cores)) - 1 // one of them, or none
+		}
+		if k.rng.IntN(6) == 0 {
+			st.clients[k.rng.IntN(len(st.clients))].act()
+			continue
+		}
+		k.step()
+	}
+}
+
+// again begins another life of the same broker.
+func (st *storm) again() {
+	k := st.k
+	k.calm, st.mayClose = false, false
+	for i := range st.clients {
+		st.clients[i] = &stormClient{st: st}
+	}
+	img := k.quorum.Image()
+	for _, c := range k.cores {
+		c.inbox.Post(func(c *Core) { c.install(img) })
+	}
+}
+
 func (st *storm) makeTopics() {
 	confs := [][]raftmeta.Config{nil, {{Name: "cleanup.policy", Value: "compact"}},
-		{{Name: "compression.type", Value: "lz4"}}, {{Name: "message.timestamp.type", Value: "LogAppendTime"},
+		{{Name: "compression.type", Value: "snappy"}}, {{Name: "message.timestamp.type", Value: "LogAppendTime"},
 			{Name: "segment.bytes", Value: "1048576"}}}
 	for i, c := range confs {
 		top := &stormTopic{name: fmt.Sprintf("topic-%d", i), confs: c}
@@ -140,10 +163,16 @@ func (st *storm) recreate(i int) {
 		return
 	}
 	ids := []protocol.TopicID{top.id}
-	if t := st.k.quorum.Image().Topic(offsetsTopic); t != nil && st.k.rng.IntN(2) == 0 {
-		ids = append(ids, t.ID)
+	offsets := st.k.quorum.Image().Topic(offsetsTopic)
+	if offsets != nil && st.k.rng.IntN(2) == 0 {
+		ids = append(ids, offsets.ID)
 	}
 	st.k.quorum.Propose(raftmeta.DeleteTopics{IDs: ids}, func(raftmeta.Outcome, error) {})
+	if len(ids) > 1 && st.k.rng.IntN(2) == 0 { // somebody makes it anew, with another count
+		nt := newTopic(st.k.cores[0], offsetsTopic, 1+st.k.rng.Int32N(7), offsetsConfigs(&st.k.cfg))
+		st.k.quorum.Propose(raftmeta.CreateTopics{Topics: []raftmeta.NewTopic{nt}},
+			func(raftmeta.Outcome, error) {})
+	}
 	// Answers of Produce under way may be the old topic's.
 	for _, cl := range st.clients {
 		for j := range cl.asked {
