@@ -15,16 +15,21 @@ type group struct {
 	n       int    // bytes used, header included; 0: not begun
 	room    int    // bytes it may use: the buffer, or what is left of the file
 	entries uint32
-	crc     uint32 // of the entries so far
+	crc     uint32 // of the entries so far, but for batches
 	last    Seq    // last entry that is whole with this group
 	touched []touch
 	number  uint64
 }
 
-// add takes n bytes that were put behind the last ones.
-func (g *group) add(n int) {
-	g.crc = crc32.Update(g.crc, castagnoli, g.mem[g.n:g.n+n])
-	g.n += n
+// add takes an entry that was put behind the last one: a header and n bytes. summed:
+// the bytes have no CRC of their own.
+func (g *group) add(n int, summed bool) {
+	end := g.n + entryHeaderSize
+	if summed {
+		end += n
+	}
+	g.crc = crc32.Update(g.crc, castagnoli, g.mem[g.n:end])
+	g.n += entryHeaderSize + n
 }
 
 // touch is the new end of a log that a commit makes durable.
@@ -103,11 +108,9 @@ func (s *Shard) stage(l *Log, h *entryHeader, b []byte, abs, end int64) Seq {
 		st.gather.room-st.gather.n >= entryHeaderSize+len(b) {
 		g := st.gather
 		h.flags, h.from, h.length = flagFirst, 0, h.total
-		putEntryHeader(g.mem[g.n:], h)
+		putEntryHeader(g.mem[g.n:], h, b[:min(len(b), batchFirst)])
 		copy(g.mem[g.n+entryHeaderSize:], b)
-		g.add(entryHeaderSize)
-		g.crc = crc32.Update(g.crc, castagnoli, b) // of the source: it is in the cache
-		g.n += len(b)
+		g.add(len(b), !h.whole())
 		s.wholeEntry(g, l, st.seq, end, abs+int64(len(b)))
 		return st.seq
 	}
@@ -161,8 +164,8 @@ func (s *Shard) pump() {
 			g.last = p.seq
 			g.entries++
 			p.h = entryHeader{kind: kindDrop, tp: p.log.TP, flags: flagFirst, seq: p.seq}
-			putEntryHeader(g.mem[g.n:], &p.h)
-			g.add(entryHeaderSize)
+			putEntryHeader(g.mem[g.n:], &p.h, nil)
+			g.add(0, true)
 			st.pop()
 			continue
 		}
@@ -174,10 +177,14 @@ func (s *Shard) pump() {
 		if k < left {
 			p.h.flags |= flagMore
 		}
-		putEntryHeader(g.mem[g.n:], &p.h)
-		payload := g.mem[g.n+entryHeaderSize:]
-		p.log.tail.read(p.abs+int64(p.done), payload[:k])
-		g.add(entryHeaderSize + int(k))
+		payload := g.mem[g.n+entryHeaderSize:][:k]
+		p.log.tail.read(p.abs+int64(p.done), payload)
+		var first []byte
+		if p.h.whole() {
+			first = payload[:batchFirst]
+		}
+		putEntryHeader(g.mem[g.n:], &p.h, first)
+		g.add(int(k), !p.h.whole())
 		p.done += k
 		st.backlog -= int64(k)
 		if k < left {
@@ -214,8 +221,8 @@ func (s *Shard) commit(out *Effects) {
 	st.commits++
 	putCommitHeader(g.mem[:g.n], s.o.Directory, &commitHeader{
 		mode: s.o.Durability, journal: s.id, sequence: st.commits,
-		entries: g.entries, cores: uint16(s.cores),
-	}, g.crc)
+		entries: g.entries, cores: uint16(s.cores), body: g.crc,
+	})
 	st.padded = int(ceil(int64(g.n)))
 	clear(g.mem[g.n:st.padded])
 	st.flying, st.gather = g, st.spare

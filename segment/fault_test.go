@@ -139,12 +139,12 @@ func TestNewerFormatRefuses(t *testing.T) {
 		{"version", func(c []byte) { c[4] = 99 }},
 		{"unknown kind", func(c []byte) {
 			c[commitHeaderSize] = 77
-			le.PutUint32(c[commitHeaderSize+4:], entryCRC(c[commitHeaderSize:]))
+			le.PutUint32(c[commitHeaderSize+4:], entryCRC(c[commitHeaderSize:], nil))
 		}},
 	} {
 		c := bytes.Clone(b[:n])
 		change.do(c)
-		le.PutUint32(c[60:], commitCRC(c))
+		le.PutUint32(c[60:], headCRC(c))
 		if _, err := file.WriteAt(c, 4096); err != nil {
 			t.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"bytes"
+	"encoding/binary"
 	"hash/crc32"
 	"testing"
 
@@ -13,20 +14,31 @@ var fuzzDir = [16]byte{1, 2, 3}
 // sampleCommit is a commit with one entry of every kind.
 func sampleCommit() []byte {
 	b := make([]byte, commitHeaderSize)
-	n := uint32(0)
+	n, sum := uint32(0), uint32(0)
 	for kind := uint8(kindAppend); kind <= kindDrop; kind++ {
 		payload := bytes.Repeat([]byte{kind}, int(kind)*10)
+		var first []byte
+		if kind == kindAppend {
+			payload = bytes.Repeat(payload, 7)
+			binary.BigEndian.PutUint32(payload[batchFirst-4:],
+				crc32.Checksum(payload[batchFirst:], castagnoli))
+			first = payload[:batchFirst]
+		}
 		var h [entryHeaderSize]byte
 		putEntryHeader(h[:], &entryHeader{
 			kind: kind, flags: flagFirst, tp: protocol.TopicPartition{Topic: topicID(kind)},
 			offset: int64(kind), total: uint32(len(payload)), length: uint32(len(payload)),
 			seq: Seq(kind),
-		})
+		}, first)
 		b = append(append(b, h[:]...), payload...)
+		sum = crc32.Update(sum, castagnoli, h[:])
+		if kind != kindAppend {
+			sum = crc32.Update(sum, castagnoli, payload)
+		}
 		n++
 	}
 	putCommitHeader(b, fuzzDir, &commitHeader{journal: makeJournalID(3, 1), sequence: 9,
-		entries: n, cores: 2}, crc32.Checksum(b[commitHeaderSize:], castagnoli))
+		entries: n, cores: 2, body: sum})
 	return b
 }
 
@@ -36,7 +48,11 @@ func FuzzEntries(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		for len(b) > 0 {
 			if len(b) >= entryHeaderSize { // else no input ever passes the CRC
-				le.PutUint32(b[4:], entryCRC(b))
+				var first []byte
+				if isWhole(b[0], b[1]) && len(b) >= entryHeaderSize+batchFirst {
+					first = b[entryHeaderSize:][:batchFirst]
+				}
+				le.PutUint32(b[4:], entryCRC(b, first))
 			}
 			h, payload, rest, rule := nextEntry(b)
 			if rule != "" {
@@ -50,12 +66,18 @@ func FuzzEntries(f *testing.F) {
 	})
 }
 
-func FuzzCommitHeader(f *testing.F) {
+func FuzzCommit(f *testing.F) {
 	f.Add(sampleCommit())
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) >= commitHeaderSize {
+			le.PutUint32(b[60:], headCRC(b))
+		}
 		h, ok := parseCommitHeader(b, fuzzDir)
 		if ok && (len(b) < commitHeaderSize || h.length <= commitHeaderSize) {
 			t.Fatalf("%+v of %d bytes", h, len(b))
+		}
+		if ok && int(h.length) <= len(b) {
+			checkBody(&h, b)
 		}
 	})
 }
@@ -123,7 +145,7 @@ func TestFormats(t *testing.T) {
 		for bit := range 8 {
 			c[i] ^= 1 << bit
 			h, ok := parseCommitHeader(c, fuzzDir)
-			if ok && int(h.length) <= len(c) && commitCRC(c[:h.length]) == le.Uint32(c[60:]) {
+			if ok && checkBody(&h, c) {
 				t.Fatalf("bit %d of byte %d", bit, i)
 			}
 			c[i] ^= 1 << bit

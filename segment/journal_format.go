@@ -13,11 +13,15 @@ const (
 
 	fileMagic     = 0x464a524d // "MRJF"
 	commitMagic   = 0x434a524d // "MRJC"
-	formatVersion = 1
+	formatVersion = 2          // 1 was never released
 
 	fileHeaderSize   = block
 	commitHeaderSize = 64
 	entryHeaderSize  = 72
+
+	// batchFirst is what Kafka's CRC of a batch leaves out, and that CRC: the CRC of
+	// the entry has it.
+	batchFirst = 21
 
 	// maxEntry bounds what an entry may claim: the largest batch that int32 allows.
 	maxEntry = 1<<31 - 1
@@ -71,7 +75,7 @@ func checkFileHeader(b []byte, dir [16]byte) string {
 	switch {
 	case le.Uint32(b) != fileMagic:
 		return "magic"
-	case le.Uint16(b[4:]) > formatVersion:
+	case le.Uint16(b[4:]) != formatVersion:
 		return "version"
 	case le.Uint32(b[fileHeaderSize-4:]) != crc32.Checksum(b[:fileHeaderSize-4], castagnoli):
 		return "crc"
@@ -90,11 +94,11 @@ type commitHeader struct {
 	length   uint32 // header and entries, without padding
 	entries  uint32
 	cores    uint16 // at the time: whether CoreOf still sends its entries to one core
+	body     uint32 // CRC of the entries but for the payloads that have their own
 }
 
-// putCommitHeader seals a group: b is header and entries, body the CRC of the
-// entries, which was built while they were warm in the cache.
-func putCommitHeader(b []byte, dir [16]byte, h *commitHeader, body uint32) {
+// putCommitHeader seals a group: b is header and entries.
+func putCommitHeader(b []byte, dir [16]byte, h *commitHeader) {
 	clear(b[:commitHeaderSize])
 	le.PutUint32(b, commitMagic)
 	le.PutUint16(b[4:], formatVersion)
@@ -105,19 +109,16 @@ func putCommitHeader(b []byte, dir [16]byte, h *commitHeader, body uint32) {
 	le.PutUint32(b[40:], uint32(len(b)))
 	le.PutUint32(b[44:], h.entries)
 	le.PutUint16(b[48:], h.cores)
-	le.PutUint32(b[60:], crc32.Update(body, castagnoli, b[:60]))
+	le.PutUint32(b[56:], h.body)
+	le.PutUint32(b[60:], headCRC(b))
 }
 
-// commitCRC is the CRC of the entries and then of the header before the CRC.
-func commitCRC(b []byte) uint32 {
-	c := crc32.Checksum(b[commitHeaderSize:], castagnoli)
-	return crc32.Update(c, castagnoli, b[:60])
-}
+func headCRC(b []byte) uint32 { return crc32.Checksum(b[:60], castagnoli) }
 
-// parseCommitHeader reads a header without its CRC. False: these bytes are none of
-// this directory.
+// parseCommitHeader reads a header. False: these bytes are none of this directory.
 func parseCommitHeader(b []byte, dir [16]byte) (h commitHeader, ok bool) {
-	if len(b) < commitHeaderSize || le.Uint32(b) != commitMagic || [16]byte(b[8:24]) != dir {
+	if len(b) < commitHeaderSize || le.Uint32(b) != commitMagic || [16]byte(b[8:24]) != dir ||
+		le.Uint32(b[60:]) != headCRC(b) {
 		return h, false
 	}
 	h = commitHeader{
@@ -128,6 +129,7 @@ func parseCommitHeader(b []byte, dir [16]byte) (h commitHeader, ok bool) {
 		length:   le.Uint32(b[40:]),
 		entries:  le.Uint32(b[44:]),
 		cores:    le.Uint16(b[48:]),
+		body:     le.Uint32(b[56:]),
 	}
 	return h, h.length > commitHeaderSize
 }
@@ -147,7 +149,13 @@ type entryHeader struct {
 	seq     Seq    // number of the entry in its journal
 }
 
-func putEntryHeader(b []byte, h *entryHeader) {
+// whole says that the payload is one record batch, which has a CRC of its own.
+func (h *entryHeader) whole() bool { return isWhole(h.kind, h.flags) }
+
+func isWhole(kind, flags uint8) bool { return kind == kindAppend && flags&flagsAll == flagFirst }
+
+// putEntryHeader fills a header; first is how a whole batch begins.
+func putEntryHeader(b []byte, h *entryHeader, first []byte) {
 	_ = b[entryHeaderSize-1]
 	b[0], b[1], b[2], b[3] = h.kind, h.flags, 0, 0
 	copy(b[8:24], h.tp.Topic[:])
@@ -160,22 +168,62 @@ func putEntryHeader(b []byte, h *entryHeader) {
 	le.PutUint32(b[56:], h.from)
 	le.PutUint32(b[60:], h.length)
 	le.PutUint64(b[64:], uint64(h.seq))
-	le.PutUint32(b[4:], entryCRC(b))
+	le.PutUint32(b[4:], entryCRC(b, first))
 }
 
-func entryCRC(b []byte) uint32 {
+func entryCRC(b, first []byte) uint32 {
 	c := crc32.Update(0, castagnoli, b[:4])
-	return crc32.Update(c, castagnoli, b[8:entryHeaderSize])
+	c = crc32.Update(c, castagnoli, b[8:entryHeaderSize])
+	return crc32.Update(c, castagnoli, first)
 }
+
+// checkBody says whether a commit is whole: every byte of it is what was written. b
+// is all of it. What else may be wrong with an entry is for the replay to refuse.
+func checkBody(h *commitHeader, b []byte) bool {
+	b = b[commitHeaderSize:h.length]
+	sum := uint32(0)
+	for range h.entries {
+		e, payload, rest, rule := nextEntry(b)
+		switch rule {
+		case "":
+		case ruleLength, ruleCRC:
+			return false
+		default:
+			return true
+		}
+		sum = crc32.Update(sum, castagnoli, b[:entryHeaderSize])
+		if !e.whole() {
+			sum = crc32.Update(sum, castagnoli, payload)
+		} else if crc32.Checksum(payload[batchFirst:], castagnoli) !=
+			binary.BigEndian.Uint32(payload[batchFirst-4:]) {
+			return false
+		}
+		b = rest
+	}
+	return sum == h.body && len(b) == 0
+}
+
+// Rules of an entry that a torn commit breaks.
+const (
+	ruleLength = "entry length"
+	ruleCRC    = "entry crc"
+)
 
 // nextEntry splits the first entry off the body of a commit. It says which rule is
 // broken, "" for none.
 func nextEntry(b []byte) (h entryHeader, payload, rest []byte, rule string) {
 	if len(b) < entryHeaderSize {
-		return h, nil, nil, "entry length"
+		return h, nil, nil, ruleLength
 	}
-	if le.Uint32(b[4:]) != entryCRC(b) {
-		return h, nil, nil, "entry crc"
+	var first []byte
+	if isWhole(b[0], b[1]) {
+		if len(b) < entryHeaderSize+batchFirst {
+			return h, nil, nil, ruleLength
+		}
+		first = b[entryHeaderSize : entryHeaderSize+batchFirst]
+	}
+	if le.Uint32(b[4:]) != entryCRC(b, first) {
+		return h, nil, nil, ruleCRC
 	}
 	h.kind, h.flags = b[0], b[1]
 	copy(h.tp.Topic[:], b[8:24])
@@ -194,13 +242,13 @@ func nextEntry(b []byte) (h entryHeader, payload, rest []byte, rule string) {
 	case h.flags&^flagsAll != 0:
 		return h, nil, nil, "unknown flag"
 	case h.total > maxEntry || h.from > h.total || h.length > h.total-h.from:
-		return h, nil, nil, "entry length"
+		return h, nil, nil, ruleLength
 	case (h.flags&flagFirst != 0) != (h.from == 0):
 		return h, nil, nil, "fragment"
 	case (h.flags&flagMore == 0) != (h.from+h.length == h.total):
 		return h, nil, nil, "fragment"
-	case int(h.length) > len(b)-entryHeaderSize:
-		return h, nil, nil, "entry length"
+	case int(h.length) > len(b)-entryHeaderSize, h.whole() && h.length < batchFirst:
+		return h, nil, nil, ruleLength
 	}
 	end := entryHeaderSize + int(h.length)
 	return h, b[entryHeaderSize:end], b[end:], ""

@@ -77,7 +77,7 @@ func (r *replayer) commit(ref *commitRef) error {
 	if _, err := f.ReadAt(b, ref.off); err != nil {
 		return fmt.Errorf("segment: read %s: %w", ref.file.name, err)
 	}
-	if commitCRC(b) != le.Uint32(b[60:]) {
+	if h, ok := parseCommitHeader(b, r.s.o.Directory); !ok || h != ref.h {
 		return &CorruptError{ref.file.name, ref.off, "crc"}
 	}
 	b = b[commitHeaderSize:]

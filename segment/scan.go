@@ -100,17 +100,20 @@ func (sc *scanned) commitAt(w *window, off int64, id [16]byte) (int64, error) {
 		return 0, fmt.Errorf("segment: read %s: %w", sc.name, err)
 	}
 	h, ok := parseCommitHeader(b, id)
-	if !ok || h.length > maxCommit || int64(h.length) > sc.size-off {
+	if !ok {
+		return block, nil
+	}
+	if h.version != formatVersion {
+		return 0, &CorruptError{sc.name, off, "version"}
+	}
+	if h.length > maxCommit || int64(h.length) > sc.size-off {
 		return block, nil
 	}
 	if b, err = w.at(off, int64(h.length)); err != nil {
 		return 0, fmt.Errorf("segment: read %s: %w", sc.name, err)
 	}
-	if commitCRC(b) != le.Uint32(b[60:]) {
+	if !checkBody(&h, b) {
 		return block, nil
-	}
-	if h.version > formatVersion {
-		return 0, &CorruptError{sc.name, off, "version"}
 	}
 	sc.commits = append(sc.commits, commitRef{h: h, file: sc, off: off})
 	return ceil(int64(h.length)), nil
