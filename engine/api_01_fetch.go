@@ -116,10 +116,25 @@ func (b *fetchBook) shareDone(c *Core, t *fetchTask) {
 		b.gather(c, t)
 		return
 	}
+	b.park(c, t)
+}
+
+// park waits for more. What was read is given back: it is read again, with what has come,
+// and waiting holds no memory.
+func (b *fetchBook) park(c *Core, t *fetchTask) {
 	t.state = fetchParked
 	b.parked++
 	if t.timer == 0 {
 		c.timers.fetch(t)
+	}
+	for i, s := range t.shares {
+		switch {
+		case s == nil || len(s.reads) == 0 || s.bytes == 0:
+		case i == c.id:
+			b.letGo(c, s)
+		default:
+			c.post(i, letter{kind: letterFetchPark, share: s})
+		}
 	}
 }
 
@@ -160,7 +175,8 @@ func (b *fetchBook) expired(c *Core, t *fetchTask) {
 	switch t.state {
 	case fetchParked:
 		b.parked--
-		c.answerFetch(t, protocol.None, 0)
+		t.late = true
+		b.gather(c, t)
 	case fetchGathering:
 		t.late = true
 	}

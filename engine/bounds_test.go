@@ -120,6 +120,47 @@ func TestDeadlinesGo(t *testing.T) {
 	}
 }
 
+// A fetch that waits for more bytes than there are holds none of them, and has them all at
+// its deadline; one whose client is gone leaves no deadline.
+func TestWaitingHoldsNothing(t *testing.T) {
+	for cores := 1; cores <= 2; cores++ {
+		r := newRig(t, cores)
+		r.create("t", 2)
+		a := r.connect(0)
+		for part := range int32(2) {
+			r.ask(a, produceRequest("t", part, records(5, "value")))
+			b := r.connect(0)
+			f := fetchRequest("t", part, 0, 1000)
+			f.MinBytes = 1 << 20
+			r.write(b, formatter.AppendRequest(nil, f, 42))
+			r.ask(a, produceRequest("t", part, records(5, "value")))
+			for i, c := range r.cores {
+				if c.fetches.pinned != 0 {
+					t.Errorf("core %d of %d: %d bytes are held", i, cores, c.fetches.pinned)
+				}
+			}
+			if r.cores[0].fetches.parked != 1 || len(r.ends[b].got) > 0 {
+				t.Fatal("not waiting")
+			}
+			r.now.Mono += clock.Instant(1_001_000_000)
+			r.run()
+			if p := onePart(t, r.answer(b, f)); len(p.RecordBatches) != 2*len(records(5, "value")) {
+				t.Fatalf("%d bytes at the deadline", len(p.RecordBatches))
+			}
+			f.MaxWaitMillis = 1 << 30
+			r.write(b, formatter.AppendRequest(nil, f, 42))
+			r.ends[b].shut = true
+			r.feed(b)
+			r.run()
+			for _, x := range r.cores[0].timers.heap {
+				if x.task != nil {
+					t.Error("a deadline is left")
+				}
+			}
+		}
+	}
+}
+
 // Letters that do not fit the ring between two cores wait, and keep their order.
 func TestMailboxOverflow(t *testing.T) {
 	r := newRig(t, 2)

@@ -76,6 +76,7 @@ type Core struct {
 	dirty      []*conn       // have answers to send
 	starved    []*conn       // want to read, but memory is short
 	short      atomic.Bool   // of memory
+	feedAt     clock.Instant // when the starved are looked at again
 	rxBytes    int64         // of receive buffers, with those that requests still hold
 	open       *atomic.Int64 // connections of all cores, and those on their way to one
 	stopping   bool
@@ -171,6 +172,7 @@ func (c *Core) Step(in *Input, out *Output) {
 	c.settle()
 	c.feed()
 	c.storage()
+	c.fetches.quench(c)
 	c.flush()
 	c.noteShort()
 	more := c.sendMail()
@@ -184,15 +186,24 @@ func (c *Core) nextTurn(more bool) clock.Instant {
 		return c.now.Mono
 	}
 	next := min(c.timers.next(), c.shard.Next())
-	if len(c.starved) > 0 || c.produces.held() || len(c.kitchen.ready) > 0 {
+	if len(c.starved) > 0 {
+		next = min(next, c.feedAt)
+	}
+	if c.produces.held() || len(c.kitchen.ready) > 0 {
 		next = min(next, c.now.Mono+starvedPause)
 	}
 	return next
 }
 
-// starvedPause is how long a core waits before it looks for free memory again, when no
-// completion brings it back earlier.
-const starvedPause = clock.Instant(2_000_000)
+const (
+	// starvedPause is how long a core waits before it asks storage for room again, when no
+	// completion brings it back earlier.
+	starvedPause = clock.Instant(2_000_000)
+	// feedPause is how long starved connections are left alone after they were looked at,
+	// and feedEach more for each of them: a busy core has many turns, and little is free.
+	feedPause = clock.Instant(250_000)
+	feedEach  = clock.Instant(1_000)
+)
 
 func (c *Core) completeAll(done []netio.Completion) {
 	for i := range c.kept {
@@ -233,7 +244,8 @@ func (c *Core) settle() {
 func (c *Core) feed() {
 	c.kitchen.serve(c)
 	c.produces.retry(c)
-	if len(c.starved) > 0 {
+	if len(c.starved) > 0 && c.now.Mono >= c.feedAt {
+		c.feedAt = c.now.Mono + feedPause + clock.Instant(len(c.starved))*feedEach
 		waiting := c.starved
 		c.starved = c.conns.spare[:0]
 		for i, cn := range waiting {
@@ -338,6 +350,8 @@ func (c *Core) take(l letter, from int) {
 		c.fetches.serve(c, l.share)
 	case letterFetched:
 		c.fetches.gathered(c, l.share)
+	case letterFetchPark:
+		c.fetches.letGo(c, l.share)
 	case letterFetchDone:
 		c.fetches.release(c, l.share, from)
 	case letterFetchFree:

@@ -15,12 +15,12 @@ const pinnedPiece = 16 << 10
 func (b *fetchBook) serve(c *Core, s *fetchShare) {
 	b.unpin(c, s)
 	s.use++
-	s.notified = false
+	s.notified, s.thirsty = false, false
 	left := s.maxBytes
 	first := true
 	switch pins := c.pinMax(); {
-	case b.pinned >= pins: // nothing for now: readers come back after their wait
-		left, first = 0, false
+	case b.pinned >= pins:
+		left, first, s.thirsty = 0, false, true
 	case b.pinned >= pins/2:
 		left = min(left, pinnedPiece)
 	}
@@ -67,6 +67,10 @@ func (b *fetchBook) readOne(c *Core, s *fetchShare, i, most int, first bool) {
 		return
 	}
 	if most <= 0 && !first {
+		if s.thirsty {
+			b.watch(s, i, part)
+			b.dry(part)
+		}
 		return
 	}
 	var where segment.Where
@@ -181,8 +185,37 @@ func (b *fetchBook) wake(c *Core, part *partition) {
 	b.woken = b.woken[:0]
 }
 
+// dry notes a partition whose readers got nothing.
+func (b *fetchBook) dry(part *partition) {
+	if !part.thirsty {
+		part.thirsty = true
+		b.thirsty = append(b.thirsty, part)
+	}
+}
+
+// quench reads again for those who got nothing, once others have let go of memory.
+func (b *fetchBook) quench(c *Core) {
+	if len(b.thirsty) == 0 || b.pinned > c.pinMax()/2 {
+		return
+	}
+	parts := b.thirsty
+	b.thirsty = nil
+	for _, p := range parts {
+		p.thirsty = false
+		b.wake(c, p)
+	}
+}
+
 // unpin gives back everything that a share holds on this core.
 func (b *fetchBook) unpin(c *Core, s *fetchShare) {
+	for i := range s.reads {
+		s.reads[i].unwatch()
+	}
+	b.letGo(c, s)
+}
+
+// letGo gives the memory of a share back.
+func (b *fetchBook) letGo(c *Core, s *fetchShare) {
 	for i := range s.extents {
 		c.pool.Release(s.extents[i].Buf)
 		s.extents[i] = segment.Extent{}
@@ -190,7 +223,6 @@ func (b *fetchBook) unpin(c *Core, s *fetchShare) {
 	s.extents = s.extents[:0]
 	for i := range s.reads {
 		r := &s.reads[i]
-		r.unwatch()
 		if r.coldMem.Buf != nil {
 			c.pool.Release(r.coldMem.Buf)
 			r.coldMem = segment.Extent{}

@@ -74,6 +74,7 @@ type fetchShare struct {
 	pinned   int
 	watchAll bool // partitions with too little are waited for, too
 	notified bool
+	thirsty  bool // nothing was read, because readers hold too much
 	lent     bool // is with the other core
 }
 
@@ -111,6 +112,7 @@ type fetchBook struct {
 	parked   int
 	made     int // tasks that exist
 	woken    []*fetchShare
+	thirsty  []*partition // with reads that got nothing, because readers hold too much
 }
 
 // coldRead is where a result of Shard.Read goes.

@@ -173,7 +173,11 @@ func (r *rig) file(core int, op *netio.Op) {
 	var err error
 	switch op.Kind {
 	case netio.OpWrite:
-		n, err = r.fs.WriteFd(op.Fd, op.Mem, op.Off, op.Flags&netio.Dsync != 0)
+		mem := op.Mem
+		for _, v := range op.Vec {
+			mem = append(mem[:len(mem):len(mem)], unsafeBytes(v)...)
+		}
+		n, err = r.fs.WriteFd(op.Fd, mem, op.Off, op.Flags&netio.Dsync != 0)
 	case netio.OpRead:
 		n, err = r.fs.ReadFd(op.Fd, op.Mem, op.Off)
 		if n > 0 || err != nil && err.Error() == "EOF" {

@@ -29,6 +29,7 @@ const (
 	letterProduced                      // they are durable
 	letterFetch                         // read the parts of share
 	letterFetched                       // here they are
+	letterFetchPark                     // the task waits: give the memory back
 	letterFetchDone                     // the answer is out: give the memory back
 	letterFetchFree                     // share may be used again
 	letterFetchNotify                   // a watched partition moved on

@@ -189,6 +189,7 @@ func (k *kernel) settle() error {
 			busy = true
 			k.runJob(0)
 		}
+		k.pass(1_000_000)
 		if quiet++; busy {
 			quiet = 0
 		}

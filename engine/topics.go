@@ -33,6 +33,7 @@ type partition struct {
 	cooks    uint32    // batches that went in
 	cooked   uint32    // and came out
 	served   bool      // some of them wait for storage
+	thirsty  bool      // see fetchBook.thirsty
 	gone     bool      // the topic was deleted
 
 	messagesIn, bytesIn, bytesOut uint64
