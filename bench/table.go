@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"millrace/loadgen"
 )
 
 func median(v []float64) float64 {
@@ -42,19 +44,28 @@ func (c *Campaign) header() {
 	for _, f := range figures {
 		c.say(" %12s", strings.ToUpper(f.name))
 	}
-	c.say(" %8s %7s %7s %6s\n", "RSS MB", "CLIENT", "OTHERS", "STEAL")
+	c.say(" %8s %7s %7s %6s\n", "RSS MB", "CLIENT", "FOREIGN", "STEAL")
 }
 
-// row prints one run; CLIENT, OTHERS and STEAL are shares of one core.
+// noisy says that other processes or the hypervisor took more than a twentieth of a core.
+func noisy(r *loadgen.Report) bool {
+	return r.Foreign > r.Seconds/20 || r.Steal > r.Seconds/50
+}
+
+// row prints one run; CLIENT, FOREIGN (user time of other processes) and STEAL are shares of one
+// core. A run with a "!" was disturbed.
 func (c *Campaign) row(run Run) {
 	r := run.Report
 	c.say("  %-5d %-12s", run.Round+1, run.Contestant)
 	for _, f := range figures {
 		c.say(" %12s", number(f.of(r)))
 	}
-	others := (r.Machine - r.Client - r.Broker.CPU) / r.Seconds
-	c.say(" %8d %7.2f %7.2f %6.2f\n", r.Broker.RSS>>20, r.Client/r.Seconds, others,
-		r.Steal/r.Seconds)
+	mark := ""
+	if noisy(r) {
+		mark = " !"
+	}
+	c.say(" %8d %7.2f %7.2f %6.2f%s\n", r.Broker.RSS>>20, r.Client/r.Seconds,
+		r.Foreign/r.Seconds, r.Steal/r.Seconds, mark)
 }
 
 func number(v float64) string {
@@ -75,6 +86,8 @@ type Verdict struct {
 	OursMedian, TheirsMedian   float64
 	Ratio, Low, High           float64 // median of the pairs' ratios and its 95 % interval
 	Pairs                      []float64
+	Disturbed                  int // pairs left out, or all when none was quiet: see Quiet
+	Quiet                      bool
 	Required, Goal             float64
 	More                       bool
 	Met, GoalMet               bool
@@ -87,16 +100,11 @@ func (c *Campaign) Verdicts() []Verdict {
 		for _, a := range l.asked {
 			v := Verdict{Load: l.Name, Figure: a.Figure, Ours: a.Ours, Theirs: a.Theirs,
 				Required: a.Required, Goal: a.Goal, More: a.More}
-			var ours, theirs []float64
-			for round := range c.plan.Rounds {
-				o, okO := c.value(l.Name, a.Ours, a.Figure, round)
-				t, okT := c.value(l.Name, a.Theirs, a.Figure, round)
-				if okO && okT && t > 0 {
-					ours, theirs = append(ours, o), append(theirs, t)
-					v.Pairs = append(v.Pairs, o/t)
-				}
+			ours, theirs := c.pairs(&v, l.Name, a, true)
+			if v.Quiet = len(ours) > 0; !v.Quiet {
+				ours, theirs = c.pairs(&v, l.Name, a, false)
 			}
-			if len(v.Pairs) == 0 {
+			if len(ours) == 0 {
 				continue
 			}
 			v.OursMedian, v.TheirsMedian = median(ours), median(theirs)
@@ -110,13 +118,33 @@ func (c *Campaign) Verdicts() []Verdict {
 	return out
 }
 
-func (c *Campaign) value(load, contestant, name string, round int) (float64, bool) {
+// pairs collects one figure of both sides of every round, the disturbed rounds left out if asked.
+func (c *Campaign) pairs(v *Verdict, load string, a Asked, quiet bool) (ours, theirs []float64) {
+	v.Pairs, v.Disturbed = nil, 0
+	for round := range c.plan.Rounds {
+		o, t := c.find(load, a.Ours, round), c.find(load, a.Theirs, round)
+		if o == nil || t == nil || figure(a.Figure, t) <= 0 {
+			continue
+		}
+		if noisy(o) || noisy(t) {
+			v.Disturbed++
+			if quiet {
+				continue
+			}
+		}
+		ours, theirs = append(ours, figure(a.Figure, o)), append(theirs, figure(a.Figure, t))
+		v.Pairs = append(v.Pairs, figure(a.Figure, o)/figure(a.Figure, t))
+	}
+	return ours, theirs
+}
+
+func (c *Campaign) find(load, contestant string, round int) *loadgen.Report {
 	for _, r := range c.Runs {
 		if r.Load == load && r.Contestant == contestant && r.Round == round {
-			return figure(name, r.Report), true
+			return r.Report
 		}
 	}
-	return 0, false
+	return nil
 }
 
 // Summary prints the verdicts.
@@ -137,6 +165,12 @@ func (c *Campaign) Summary() {
 			word = "goal met"
 		case v.Met:
 			word = "met"
+		}
+		switch {
+		case !v.Quiet:
+			word += ", but every pair was disturbed by other processes"
+		case v.Disturbed > 0:
+			word += fmt.Sprintf(", %d disturbed pairs left out", v.Disturbed)
 		}
 		c.say("%-8s %-12s %-24s %11s %11s %8s %8s…%-8s %s%8s %s%8s  %s\n", v.Load, v.Figure,
 			v.Ours+" / "+v.Theirs, number(v.OursMedian), number(v.TheirsMedian), number(v.Ratio),

@@ -36,6 +36,7 @@ type Report struct {
 	Client  float64  `json:"client_cpu_seconds"`
 	Machine float64  `json:"machine_cpu_seconds"` // all of it, user, system and interrupts
 	Steal   float64  `json:"steal_seconds"`
+	Foreign float64  `json:"foreign_user_seconds"` // user time of neither broker nor client
 }
 
 // Process is what the broker's process has used.
@@ -82,7 +83,9 @@ type meter struct {
 	user, system   float64
 	written        int64
 	client         float64
+	clientUser     float64
 	machine, steal float64
+	machineUser    float64
 	at             time.Time
 }
 
@@ -102,6 +105,7 @@ func readMeter(pid int) (meter, error) {
 	if err := unix.Getrusage(unix.RUSAGE_SELF, &ru); err != nil {
 		return m, err
 	}
+	m.clientUser = float64(ru.Utime.Nano()) / 1e9
 	m.client = float64(ru.Utime.Nano()+ru.Stime.Nano()) / 1e9
 	data, err := os.ReadFile("/proc/stat")
 	if err != nil {
@@ -119,6 +123,9 @@ func readMeter(pid int) (meter, error) {
 			m.steal = v / ticks
 		default:
 			m.machine += v / ticks
+			if i < 2 { // user and nice
+				m.machineUser += v / ticks
+			}
 		}
 	}
 	return m, nil
@@ -179,6 +186,8 @@ func (r *Report) since(from meter) error {
 		r.Broker = &Process{User: to.user - from.user, System: to.system - from.system,
 			Written: to.written - from.written, RSS: residentBytes(from.pid)}
 		r.Broker.CPU = r.Broker.User + r.Broker.System
+		r.Foreign = max(0, to.machineUser-from.machineUser-r.Broker.User-
+			(to.clientUser-from.clientUser))
 	}
 	return nil
 }
