@@ -221,6 +221,11 @@ func (b *Broker) launch() error {
 		b.cores = append(b.cores, c)
 	}
 	link(b.cores)
+	if most := b.cores[0].frameMax(); most < int64(b.cfg.RequestMaxBytes) {
+		b.cfg.Log.Warn("memory is too small for the largest requests: larger ones are refused",
+			"socket.request.max.bytes", b.cfg.RequestMaxBytes, "taken", most,
+			"memory of a core", b.pools[0].Budget())
+	}
 	img := b.quorum.Image()
 	for i, c := range b.cores {
 		c.inbox.Post(func(c *Core) { c.install(img) })

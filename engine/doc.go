@@ -26,4 +26,6 @@
 //	I5  Mail is handled after the events that were posted before it was sent: an image
 //	    reaches a core before requests that rely on it.
 //	I6  Off-heap memory named by an op in flight is held until its completion.
+//	I7  No use of memory may take all of it: what is received, held by readers or being
+//	    cooked has a share (memory.go), so that storage can always go on.
 package engine
