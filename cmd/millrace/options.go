@@ -28,13 +28,15 @@ func (s settings) options() (*options, error) {
 	insecure := false
 	durability := "fsync"
 	c.Cores = defaultCores()
-	c.MemoryBytes = defaultMemory()
 	steps := []func() error{
 		func() error { return boolean(s, setInsecure, &insecure) },
 		func() error { return choice(s, setIO, &c.IO, "auto", "uring", "epoll") },
 		func() error { return choice(s, setDurability, &durability, "fsync", "write") },
 		func() error { return number(s, setCores, &c.Cores, 1, 1024) },
-		func() error { return number(s, setMemory, &c.MemoryBytes, leastMemory, math.MaxInt64) },
+		func() error {
+			c.MemoryBytes = defaultMemory(usableMemory(), c.Cores)
+			return number(s, setMemory, &c.MemoryBytes, leastMemory, math.MaxInt64)
+		},
 		func() error { return s.cache(c) },
 		func() error { return number(s, setJournal, &c.JournalMaxBytes, 2*c.JournalFile, math.MaxInt64) },
 		func() error { return s.identity(c) },

@@ -182,3 +182,19 @@ func TestRefusedListeners(t *testing.T) {
 		wantUsage(t, err, c.want)
 	}
 }
+
+// Each core can take the largest request by default, as far as the host has memory.
+func TestDefaultMemory(t *testing.T) {
+	const gb = int64(1) << 30
+	for _, c := range []struct {
+		usable int64
+		cores  int
+		want   int64
+	}{
+		{24 * gb, 1, 3 * gb}, {8 * gb, 7, 7 * leastMemory}, {2 * gb, 7, gb}, {gb / 4, 1, leastMemory},
+	} {
+		if got := defaultMemory(c.usable, c.cores); got != c.want {
+			t.Errorf("%d GB, %d cores: %d MB, want %d", c.usable/gb, c.cores, got>>20, c.want>>20)
+		}
+	}
+}

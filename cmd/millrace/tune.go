@@ -39,7 +39,11 @@ const (
 	leastHeap   = 64 << 20
 )
 
-func defaultMemory() int64 { return max(usableMemory()/memoryShare, leastMemory) }
+// defaultMemory is a share of the usable memory. On a host with many cores and little
+// memory it is more, up to half, so that each core can take the largest request.
+func defaultMemory(usable int64, cores int) int64 {
+	return max(usable/memoryShare, min(int64(cores)*leastMemory, usable/2), leastMemory)
+}
 
 // defaultCores leaves one processor to the kernel's network work, raft and the collector.
 func defaultCores() int { return max(1, runtime.NumCPU()-1) }
