@@ -88,6 +88,7 @@ type Core struct {
 	ops     []netio.Op
 	jobs    []Job
 	effects segment.Effects
+	vecs    []netio.Vec // of effects' gathered writes
 	stats   status.Core
 	scratch scratch
 	limits  admission
@@ -272,8 +273,11 @@ func (c *Core) feed() {
 func (c *Core) storage() {
 	c.effects.IO, c.effects.Jobs = c.effects.IO[:0], c.effects.Jobs[:0]
 	c.shard.Turn(c.now, &c.effects)
+	c.vecs = c.vecs[:0]
 	for i := range c.effects.IO {
-		c.ops = append(c.ops, shardOp(&c.effects.IO[i]))
+		op := shardOp(&c.effects.IO[i])
+		op.Vec = c.gathered(c.effects.IO[i].Vec)
+		c.ops = append(c.ops, op)
 	}
 	for _, j := range c.effects.Jobs {
 		id := j.ID
@@ -286,6 +290,15 @@ func (c *Core) storage() {
 		c.failed = err
 		c.onFatal(err)
 	}
+}
+
+// gathered names the pieces of a gathered write; the array lives until Submit.
+func (c *Core) gathered(pieces [][]byte) []netio.Vec {
+	from := len(c.vecs)
+	for _, b := range pieces {
+		c.vecs = append(c.vecs, piece(b))
+	}
+	return c.vecs[from:]
 }
 
 func shardOp(io *segment.IO) netio.Op {

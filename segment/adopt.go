@@ -93,6 +93,7 @@ func (s *Shard) release() error {
 	s.cache = cache{}
 	for _, g := range []*group{s.st.gather, s.st.flying, s.st.spare} {
 		if g != nil {
+			g.letGo(s.pool)
 			s.pool.Release(g.buf)
 		}
 	}

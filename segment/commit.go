@@ -19,6 +19,71 @@ type group struct {
 	last    Seq    // last entry that is whole with this group
 	touched []touch
 	number  uint64
+
+	// Large batches are not copied: the write gathers the tail's own blocks.
+	pieces []piece          // behind what was staged, in the order of their entries
+	placed int              // bytes of them
+	border int              // from here on mem holds last blocks, which the tail still fills
+	first  [batchFirst]byte // of the batch being placed
+}
+
+// piece is memory that a journal write gathers.
+type piece struct {
+	buf *arena.Buf // held for the write; nil: of the group's own memory
+	mem []byte
+}
+
+// maxPieces of one write, with what was staged (IOV_MAX).
+const maxPieces = 1024
+
+// place puts a batch that lies at abs of the log's tail behind the entries. The last
+// block is copied, so that nothing in flight ever changes. False: it does not fit.
+func (g *group) place(l *Log, h *entryHeader, abs int64) bool {
+	at, run := h.run()
+	if int64(g.room-g.n) < entryHeaderSize+run {
+		return false
+	}
+	live := l.tail.live()
+	i := chunkOf(live, abs)
+	end := abs + int64(h.total)
+	if last := chunkOf(live, end-1); len(g.pieces)+last-i+3 > maxPieces {
+		return false
+	}
+	invariant.Check((abs-live[i].abs)%block == at) // I8
+	for ; abs < end; i++ {
+		c := live[i]
+		from, to := abs-c.abs, min(end-c.abs, int64(c.n))
+		whole := floor(to)
+		if from = floor(from); from < whole {
+			c.buf.Hold()
+			g.pieces = append(g.pieces, piece{c.buf, c.mem[from:whole]})
+		}
+		if whole < to {
+			g.border -= block
+			b := g.mem[g.border : g.border+block]
+			clear(b[copy(b, c.mem[whole:to]):])
+			g.pieces = append(g.pieces, piece{nil, b})
+		}
+		abs = c.abs + to
+	}
+	g.placed += int(run)
+	g.room -= int(run)
+	l.tail.read(end-int64(h.total), g.first[:])
+	h.flags, h.from, h.length = flagFirst|flagPlaced, 0, h.total
+	putEntryHeader(g.mem[g.n:], h, g.first[:])
+	g.add(0, true)
+	return true
+}
+
+// letGo gives the held pieces back.
+func (g *group) letGo(p *arena.Pool) {
+	for i := range g.pieces {
+		if buf := g.pieces[i].buf; buf != nil {
+			p.Release(buf)
+		}
+		g.pieces[i] = piece{}
+	}
+	g.pieces = g.pieces[:0]
 }
 
 // add takes an entry that was put behind the last one: a header and n bytes. summed:
@@ -47,6 +112,7 @@ type pending struct {
 	end  int64 // log end offset once it is durable
 	seq  Seq
 	done uint32 // payload bytes staged
+	void bool   // truncated meanwhile: its payload is gone
 }
 
 // stager gathers entries into groups and groups into commits.
@@ -64,8 +130,9 @@ type stager struct {
 
 	off     int64 // of flying in its file
 	written int   // bytes of flying that are in the file
-	padded  int   // bytes of flying to write
-	syncing bool  // flying is written, its sync is due or in flight
+	padded  int   // bytes of flying to write, with what it gathers
+	vec     [][]byte
+	syncing bool // flying is written, its sync is due or in flight
 
 	issued clock.Instant // when the last commit was sent off
 	ended  bool          // it is durable: the next turn tells how long it took
@@ -92,7 +159,7 @@ func (s *Shard) begin() bool {
 	s.st.number++
 	g.number = s.st.number
 	g.room = int(min(int64(len(g.mem)), left))
-	g.n = commitHeaderSize
+	g.n, g.placed, g.border = commitHeaderSize, 0, len(g.mem)
 	g.entries, g.crc, g.touched = 0, 0, g.touched[:0]
 	return true
 }
@@ -104,14 +171,8 @@ func (s *Shard) stage(l *Log, h *entryHeader, b []byte, abs, end int64) Seq {
 	st := &s.st
 	st.seq++
 	h.total, h.seq = uint32(len(b)), st.seq
-	if st.qhead == len(st.queue) && s.begin() &&
-		st.gather.room-st.gather.n >= entryHeaderSize+len(b) {
-		g := st.gather
-		h.flags, h.from, h.length = flagFirst, 0, h.total
-		putEntryHeader(g.mem[g.n:], h, b[:min(len(b), batchFirst)])
-		copy(g.mem[g.n+entryHeaderSize:], b)
-		g.add(len(b), !h.whole())
-		s.wholeEntry(g, l, st.seq, end, abs+int64(len(b)))
+	if st.qhead == len(st.queue) && s.begin() && s.stageWhole(l, h, b, abs) {
+		s.wholeEntry(st.gather, l, st.seq, end, abs+int64(len(b)))
 		return st.seq
 	}
 	st.backlog += int64(len(b))
@@ -119,6 +180,22 @@ func (s *Shard) stage(l *Log, h *entryHeader, b []byte, abs, end int64) Seq {
 	st.push(pending{log: l, h: *h, abs: abs, end: end, seq: st.seq})
 	s.pump()
 	return st.seq
+}
+
+// stageWhole puts an entry into the gathering group. False: it does not fit.
+func (s *Shard) stageWhole(l *Log, h *entryHeader, b []byte, abs int64) bool {
+	g := s.st.gather
+	if h.kind == kindAppend && len(b) >= s.o.PlaceMin && g.place(l, h, abs) {
+		return true
+	}
+	if g.room-g.n < entryHeaderSize+len(b) {
+		return false
+	}
+	h.flags, h.from, h.length = flagFirst, 0, h.total
+	putEntryHeader(g.mem[g.n:], h, b[:min(len(b), batchFirst)])
+	copy(g.mem[g.n+entryHeaderSize:], b)
+	g.add(len(b), !h.whole())
+	return true
 }
 
 func (st *stager) push(p pending) {
@@ -159,7 +236,7 @@ func (s *Shard) pump() {
 		if room < 0 || room == 0 && left > 0 {
 			return
 		}
-		if p.log.dropped {
+		if p.log.dropped || p.void {
 			st.backlog -= int64(left) // nobody waits for it; its sequence still counts
 			g.last = p.seq
 			g.entries++
@@ -168,6 +245,17 @@ func (s *Shard) pump() {
 			g.add(0, true)
 			st.pop()
 			continue
+		}
+		if p.h.kind == kindAppend && p.done == 0 && int(left) >= s.o.PlaceMin {
+			if g.place(p.log, &p.h, p.abs) {
+				st.backlog -= int64(left)
+				s.wholeEntry(g, p.log, p.seq, p.end, p.abs+int64(left))
+				st.pop()
+				continue
+			}
+			if g.entries > 0 && int(left) <= len(g.mem)/2 {
+				return // into the next group, whole
+			}
 		}
 		k := min(left, uint32(room))
 		p.h.from, p.h.length, p.h.flags = p.done, k, 0
@@ -178,7 +266,9 @@ func (s *Shard) pump() {
 			p.h.flags |= flagMore
 		}
 		payload := g.mem[g.n+entryHeaderSize:][:k]
-		p.log.tail.read(p.abs+int64(p.done), payload)
+		if k > 0 { // else the tail may have been cut since
+			p.log.tail.read(p.abs+int64(p.done), payload)
+		}
 		var first []byte
 		if p.h.whole() {
 			first = payload[:batchFirst]
@@ -221,10 +311,11 @@ func (s *Shard) commit(out *Effects) {
 	st.commits++
 	putCommitHeader(g.mem[:g.n], s.o.Directory, &commitHeader{
 		mode: s.o.Durability, journal: s.id, sequence: st.commits,
-		entries: g.entries, cores: uint16(s.cores), body: g.crc,
+		entries: g.entries, cores: uint16(s.cores), body: g.crc, placed: uint32(g.placed / block),
 	})
-	st.padded = int(ceil(int64(g.n)))
-	clear(g.mem[g.n:st.padded])
+	staged := int(ceil(int64(g.n)))
+	clear(g.mem[g.n:staged])
+	st.padded = staged + g.placed
 	st.flying, st.gather = g, st.spare
 	st.spare = nil
 	st.off, st.written, st.syncing = f.pos, 0, false
@@ -258,11 +349,36 @@ func (s *Shard) writeCommit(out *Effects) {
 	s.j.resume = false
 	from := int(floor(int64(st.written))) // O_DIRECT takes whole blocks only
 	id := s.newOp(op{kind: opCommit, n: int32(from)})
-	out.IO = append(out.IO, IO{
+	io := IO{
 		ID: id, Kind: IOWrite, Fd: s.j.flyingIn.f.Fd(), Off: st.off + int64(from),
-		Mem:   st.flying.mem[from:st.padded],
 		Dsync: s.syncsCommits() && !s.syncAfter,
-	})
+	}
+	if g := st.flying; g.placed == 0 {
+		io.Mem = g.mem[from:st.padded]
+	} else {
+		io.Vec = st.gatherFrom(from)
+	}
+	out.IO = append(out.IO, io)
+}
+
+// gatherFrom is what is to be written of the flying group from byte from on.
+func (st *stager) gatherFrom(from int) [][]byte {
+	g := st.flying
+	v := st.vec[:0]
+	staged := st.padded - g.placed
+	if from < staged {
+		v = append(v, g.mem[from:staged])
+	}
+	at := staged
+	for _, p := range g.pieces {
+		if end := at + len(p.mem); end > from {
+			v = append(v, p.mem[max(from-at, 0):])
+		}
+		at += len(p.mem)
+	}
+	invariant.Check(at == st.padded)
+	st.vec = v
+	return v
 }
 
 // commitWritten is the completion of a journal write that began at from.
@@ -333,6 +449,7 @@ func (s *Shard) committed() {
 		t.log = nil
 	}
 	g.n, g.entries = 0, 0
+	g.letGo(s.pool)
 	st.spare, st.flying, st.ended = g, nil, true
 	s.j.flyingIn = nil
 	s.pump()

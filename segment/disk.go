@@ -123,6 +123,7 @@ func parseDirName(name string) (topic string, partition int32, ok bool) {
 // clears away what a crash left beside them.
 func (op *opening) finishLogs() error {
 	for _, s := range op.shards {
+		s.recovering = false
 		err := parallel(len(s.list), 8, func(i int) error { return op.finishLog(s.list[i]) })
 		if err != nil {
 			return err

@@ -12,6 +12,8 @@
 // Data out: extents of the hot tail, or bytes read back from segment files, which
 // are written from the tail later and in large pieces. Formats: docs/FORMATS.md.
 //
+// A large batch is copied once: the journal write gathers the tail's own blocks.
+//
 // A sweep writes out what the tails hold, notes every log in a checkpoint file, and
 // by this gives old journal files back. What does not fill a 4 KiB block stays in
 // the tail and travels in the checkpoint.
@@ -30,4 +32,6 @@
 //	I7  After the first failed write or sync nothing is acknowledged any more.
 //	I8  Chunks begin at multiples of 4096 of their segment, so that memory, file
 //	    offset and length of every transfer fit O_DIRECT.
+//	I9  Memory that a journal write names is held and does not change until it is
+//	    done: what the tail still fills is copied.
 package segment

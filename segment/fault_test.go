@@ -73,7 +73,7 @@ func (r *rig) list(dir string) []string {
 func TestDamagedJournal(t *testing.T) {
 	for _, mode := range []Durability{Fsync, Write} {
 		r := newRig(t, 5)
-		r.o.Durability = mode
+		r.o.Durability, r.o.PlaceMin = mode, 0
 		r.topic(1, 1, DefaultConfig())
 		r.open()
 		r.settle()
@@ -113,6 +113,49 @@ func TestDamagedJournal(t *testing.T) {
 		}
 		r.settle()
 		r.stop()
+	}
+}
+
+// TestDamagedPlaced: the same for a batch that was not copied into its commit. What
+// lies beside it in its blocks is not looked at.
+func TestDamagedPlaced(t *testing.T) {
+	r := newRig(t, 4)
+	r.o.PlaceMin = 5000
+	r.topic(1, 1, DefaultConfig())
+	r.open()
+	r.settle()
+	var want []byte
+	at := []int64{fileHeaderSize} // where the commits begin
+	for range 3 {
+		want = append(want, r.fill(1, 10_000)...)
+		at = append(at, r.shards[0].j.cur.pos)
+	}
+	name, end := r.shards[0].j.cur.name, r.shards[0].j.cur.pos
+	size := int64(len(want)) / 3
+	if end-at[2] != 4096+ceil(2*size%4096+size) {
+		t.Fatalf("the last commit takes %d bytes for a batch of %d", end-at[2], size)
+	}
+	r.crash(false)
+	r.flip(name, at[2]+4096+2) // of the batch before
+	r.flip(name, end-1)        // nothing
+	r.open()
+	if got := r.readAll(r.log(firstTP), 0, r.log(firstTP).Marks().End, 1<<20); !bytes.Equal(got, want) {
+		t.Fatalf("%d bytes of %d", len(got), len(want))
+	}
+	r.crash(false)
+	for _, pos := range []int64{2*size%4096 + 3, 2*size%4096 + 30, 2*size%4096 + size - 1} {
+		r.flip(name, at[2]+4096+pos)
+		r.open()
+		if end := r.log(firstTP).Marks().End; end != 2 {
+			t.Fatalf("end %d after byte %d of the last commit was lost", end, pos)
+		}
+		r.crash(false)
+		r.flip(name, at[2]+4096+pos)
+	}
+	r.flip(name, at[1]+4096+size%4096+3000)
+	var bad *CorruptError
+	if err := r.openErr(); !errors.As(err, &bad) || bad.File != name || bad.Pos != at[1] {
+		t.Fatalf("damage at %d: %v", at[1], err)
 	}
 }
 

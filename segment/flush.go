@@ -2,6 +2,7 @@ package segment
 
 import (
 	"errors"
+	"io/fs"
 	"sort"
 	"syscall"
 
@@ -95,7 +96,7 @@ func (s *Shard) flushLog(l *Log, out *Effects) bool {
 	for i := max(chunkOf(live, l.flushedAbs), 0); i < len(live); i++ {
 		c := live[i]
 		to := c.ready()
-		if c.abs >= l.goalAbs || c.flying > 0 || to <= c.flushed {
+		if c.abs >= l.goalAbs || c.flying > 0 || to <= c.flushed || c.seg.absent {
 			continue
 		}
 		if s.fl.flying >= s.fl.most {
@@ -160,7 +161,9 @@ func (s *Shard) prepared(g *seg, p preparedFile) {
 	if g.gone && g.fd.pins == 0 {
 		s.closeFile(g)
 	}
-	if p.err != nil && !g.gone && !g.log.dropped {
+	if s.recovering && errors.Is(p.err, fs.ErrNotExist) {
+		g.absent = true // an entry that is yet to come says so, or finishLog refuses
+	} else if p.err != nil && !g.gone && !g.log.dropped {
 		s.trouble("segment file "+g.path(endLog), p.err)
 	}
 	if !g.log.dropped { // though the segment may be gone: the log waits

@@ -11,26 +11,38 @@ import (
 
 var fuzzDir = [16]byte{1, 2, 3}
 
-// sampleCommit is a commit with one entry of every kind.
+// sampleCommit is a commit with one entry of every kind, and one whose payload lies
+// behind them.
 func sampleCommit() []byte {
 	b := make([]byte, commitHeaderSize)
 	n, sum := uint32(0), uint32(0)
-	for kind := uint8(kindAppend); kind <= kindDrop; kind++ {
+	var placed []byte
+	for i := uint8(kindAppend); i <= kindDrop+1; i++ {
+		kind, flags, pos := i, uint8(flagFirst), uint32(0)
+		if i > kindDrop {
+			kind, flags, pos = kindAppend, flagFirst|flagPlaced, 8192+samplePos
+		}
 		payload := bytes.Repeat([]byte{kind}, int(kind)*10)
 		var first []byte
 		if kind == kindAppend {
-			payload = bytes.Repeat(payload, 7)
+			payload = bytes.Repeat(payload, sampleSize/10)
 			binary.BigEndian.PutUint32(payload[batchFirst-4:],
 				crc32.Checksum(payload[batchFirst:], castagnoli))
 			first = payload[:batchFirst]
 		}
 		var h [entryHeaderSize]byte
 		putEntryHeader(h[:], &entryHeader{
-			kind: kind, flags: flagFirst, tp: protocol.TopicPartition{Topic: topicID(kind)},
-			offset: int64(kind), total: uint32(len(payload)), length: uint32(len(payload)),
+			kind: kind, flags: flags, tp: protocol.TopicPartition{Topic: topicID(kind)},
+			pos: pos, offset: int64(kind), total: uint32(len(payload)), length: uint32(len(payload)),
 			seq: Seq(kind),
 		}, first)
-		b = append(append(b, h[:]...), payload...)
+		b = append(b, h[:]...)
+		if flags&flagPlaced == 0 {
+			b = append(b, payload...)
+		} else {
+			placed = append(make([]byte, samplePos), payload...)
+			placed = append(placed, make([]byte, 2*block-len(placed))...)
+		}
 		sum = crc32.Update(sum, castagnoli, h[:])
 		if kind != kindAppend {
 			sum = crc32.Update(sum, castagnoli, payload)
@@ -38,30 +50,49 @@ func sampleCommit() []byte {
 		n++
 	}
 	putCommitHeader(b, fuzzDir, &commitHeader{journal: makeJournalID(3, 1), sequence: 9,
-		entries: n, cores: 2, body: sum})
-	return b
+		entries: n, cores: 2, body: sum, placed: uint32(len(placed) / block)})
+	b = append(b, make([]byte, ceil(int64(len(b)))-int64(len(b)))...)
+	return append(b, placed...)
 }
+
+// Where the placed payload of the sample begins in its block, and how long it is.
+const (
+	samplePos  = 4000
+	sampleSize = 1000
+)
 
 func FuzzEntries(f *testing.F) {
 	f.Add(sampleCommit()[commitHeaderSize:])
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, b []byte) {
+		placed := make([]byte, 8*block)
 		for len(b) > 0 {
 			if len(b) >= entryHeaderSize { // else no input ever passes the CRC
 				var first []byte
 				if isWhole(b[0], b[1]) && len(b) >= entryHeaderSize+batchFirst {
 					first = b[entryHeaderSize:][:batchFirst]
 				}
+				if b[1]&flagPlaced != 0 {
+					if at := int(le.Uint32(b[48:]) % block); len(placed) >= at+batchFirst {
+						first = placed[at:][:batchFirst]
+					}
+				}
 				le.PutUint32(b[4:], entryCRC(b, first))
 			}
-			h, payload, rest, rule := nextEntry(b)
+			h, payload, rest, behind, rule := nextEntry(b, placed)
 			if rule != "" {
 				return
 			}
-			if len(payload) != int(h.length) || len(rest)+len(payload)+entryHeaderSize != len(b) {
+			if h.flags&flagPlaced != 0 {
+				if len(payload) != int(h.total) || len(rest)+entryHeaderSize != len(b) ||
+					(len(placed)-len(behind))%block != 0 {
+					t.Fatalf("%+v: payload %d, rest %d of %d", h, len(payload), len(rest), len(b))
+				}
+			} else if len(payload) != int(h.length) ||
+				len(rest)+len(payload)+entryHeaderSize != len(b) {
 				t.Fatalf("%+v: payload %d, rest %d of %d", h, len(payload), len(rest), len(b))
 			}
-			b = rest
+			b, placed = rest, behind
 		}
 	})
 }
@@ -76,7 +107,7 @@ func FuzzCommit(f *testing.F) {
 		if ok && (len(b) < commitHeaderSize || h.length <= commitHeaderSize) {
 			t.Fatalf("%+v of %d bytes", h, len(b))
 		}
-		if ok && int(h.length) <= len(b) {
+		if ok && h.size() <= int64(len(b)) {
 			checkBody(&h, b)
 		}
 	})
@@ -138,10 +169,13 @@ func TestFormats(t *testing.T) {
 	c := sampleCommit()
 	h, ok := parseCommitHeader(c, fuzzDir)
 	if !ok || h.sequence != 9 || h.journal.boot() != 3 || h.journal.core() != 1 ||
-		int(h.length) != len(c) || h.mode != Fsync || h.cores != 2 {
+		h.size() != int64(len(c)) || h.mode != Fsync || h.cores != 2 {
 		t.Fatalf("%+v", h)
 	}
 	for i := range c {
+		if at := i - len(c) + 2*block; i >= int(h.length) && (at < samplePos || at >= samplePos+sampleSize) {
+			continue // padding, and what lies beside the payload
+		}
 		for bit := range 8 {
 			c[i] ^= 1 << bit
 			h, ok := parseCommitHeader(c, fuzzDir)

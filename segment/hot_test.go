@@ -21,7 +21,7 @@ func (d *instant) turn() {
 	d.out.Reset()
 	s.Turn(r.now, &d.out)
 	for i := range d.out.IO {
-		s.IODone(d.out.IO[i].ID, int32(len(d.out.IO[i].Mem)))
+		s.IODone(d.out.IO[i].ID, int32(d.out.IO[i].Size()))
 	}
 	for _, j := range d.out.Jobs {
 		s.JobDone(j.ID, j.Run())
@@ -31,8 +31,13 @@ func (d *instant) turn() {
 }
 
 func TestHotPathDoesNotAllocate(t *testing.T) {
-	r := newRig(t, 1)
-	r.o.JournalFile, r.o.JournalMax = 4<<20, 16<<20
+	t.Run("copied", func(t *testing.T) { hotPath(t, 5000) })
+	t.Run("placed", func(t *testing.T) { hotPath(t, 500) })
+}
+
+func hotPath(t *testing.T, placeMin int) {
+	r := newRig(t, 3)
+	r.o.JournalFile, r.o.JournalMax, r.o.PlaceMin = 4<<20, 16<<20, placeMin
 	cfg := DefaultConfig()
 	r.topic(1, 4, cfg)
 	r.open()
@@ -47,7 +52,8 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 				t.Fatal("not admitted")
 			}
 			base, _ := r.shards[0].Append(l, v, 1, r.now.Wall)
-			d.turn()
+			for d.turn(); l.Marks().High <= base; d.turn() {
+			}
 			var where Where
 			exts, where = l.Locate(base, l.Marks().High, 1<<20, true, exts[:0])
 			if where != InMemory || len(exts) == 0 {
@@ -206,7 +212,7 @@ func TestSmallPool(t *testing.T) {
 func TestRoomComesBack(t *testing.T) {
 	for _, first := range []int{1, 10, 100, 300, 500} {
 		r := newRig(t, uint64(first))
-		r.o.JournalMax = 4 << 20
+		r.o.JournalMax, r.o.PlaceMin = 4<<20, 0
 		r.topic(1, 1, DefaultConfig())
 		r.open()
 		for i := range 400 {

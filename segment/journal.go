@@ -93,7 +93,7 @@ func (s *Shard) room() int64 {
 	if j.cur != nil {
 		n += j.cur.left() - minRoom
 	}
-	return n - int64(s.st.gather.n) - s.st.backlog
+	return n - int64(s.st.gather.n+s.st.gather.placed) - s.st.backlog
 }
 
 // growJournal starts the making of a file when the ring runs short of free ones.

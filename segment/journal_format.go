@@ -38,9 +38,10 @@ const (
 
 // Flags of an entry.
 const (
-	flagFirst = 1 << 0 // first fragment
-	flagMore  = 1 << 1 // the next entry goes on with it
-	flagsAll  = flagFirst | flagMore
+	flagFirst  = 1 << 0 // first fragment
+	flagMore   = 1 << 1 // the next entry goes on with it
+	flagPlaced = 1 << 2 // the payload lies in blocks behind the entries
+	flagsAll   = flagFirst | flagMore | flagPlaced
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -92,9 +93,20 @@ type commitHeader struct {
 	journal  journalID
 	sequence uint64
 	length   uint32 // header and entries, without padding
+	placed   uint32 // blocks behind them
 	entries  uint32
 	cores    uint16 // at the time: whether CoreOf still sends its entries to one core
 	body     uint32 // CRC of the entries but for the payloads that have their own
+}
+
+// size is what the commit takes in its file.
+func (h *commitHeader) size() int64 {
+	return ceil(int64(h.length)) + int64(h.placed)*block
+}
+
+// parts are the entries of a commit and the blocks behind them.
+func (h *commitHeader) parts(b []byte) (entries, placed []byte) {
+	return b[commitHeaderSize:h.length], b[min(ceil(int64(h.length)), int64(len(b))):]
 }
 
 // putCommitHeader seals a group: b is header and entries.
@@ -109,6 +121,7 @@ func putCommitHeader(b []byte, dir [16]byte, h *commitHeader) {
 	le.PutUint32(b[40:], uint32(len(b)))
 	le.PutUint32(b[44:], h.entries)
 	le.PutUint16(b[48:], h.cores)
+	le.PutUint32(b[52:], h.placed)
 	le.PutUint32(b[56:], h.body)
 	le.PutUint32(b[60:], headCRC(b))
 }
@@ -129,6 +142,7 @@ func parseCommitHeader(b []byte, dir [16]byte) (h commitHeader, ok bool) {
 		length:   le.Uint32(b[40:]),
 		entries:  le.Uint32(b[44:]),
 		cores:    le.Uint16(b[48:]),
+		placed:   le.Uint32(b[52:]),
 		body:     le.Uint32(b[56:]),
 	}
 	return h, h.length > commitHeaderSize
@@ -152,7 +166,16 @@ type entryHeader struct {
 // whole says that the payload is one record batch, which has a CRC of its own.
 func (h *entryHeader) whole() bool { return isWhole(h.kind, h.flags) }
 
-func isWhole(kind, flags uint8) bool { return kind == kindAppend && flags&flagsAll == flagFirst }
+func isWhole(kind, flags uint8) bool {
+	return kind == kindAppend && flags&(flagFirst|flagMore) == flagFirst
+}
+
+// run is how far a placed payload reaches: it begins in its first block where it
+// does in the segment, since it is written from the tail's own blocks.
+func (h *entryHeader) run() (at, n int64) {
+	at = int64(h.pos % block)
+	return at, ceil(at + int64(h.total))
+}
 
 // putEntryHeader fills a header; first is how a whole batch begins.
 func putEntryHeader(b []byte, h *entryHeader, first []byte) {
@@ -180,10 +203,10 @@ func entryCRC(b, first []byte) uint32 {
 // checkBody says whether a commit is whole: every byte of it is what was written. b
 // is all of it. What else may be wrong with an entry is for the replay to refuse.
 func checkBody(h *commitHeader, b []byte) bool {
-	b = b[commitHeaderSize:h.length]
+	b, placed := h.parts(b)
 	sum := uint32(0)
 	for range h.entries {
-		e, payload, rest, rule := nextEntry(b)
+		e, payload, rest, behind, rule := nextEntry(b, placed)
 		switch rule {
 		case "":
 		case ruleLength, ruleCRC:
@@ -198,9 +221,9 @@ func checkBody(h *commitHeader, b []byte) bool {
 			binary.BigEndian.Uint32(payload[batchFirst-4:]) {
 			return false
 		}
-		b = rest
+		b, placed = rest, behind
 	}
-	return sum == h.body && len(b) == 0
+	return sum == h.body && len(b) == 0 && len(placed) == 0
 }
 
 // Rules of an entry that a torn commit breaks.
@@ -209,21 +232,12 @@ const (
 	ruleCRC    = "entry crc"
 )
 
-// nextEntry splits the first entry off the body of a commit. It says which rule is
-// broken, "" for none.
-func nextEntry(b []byte) (h entryHeader, payload, rest []byte, rule string) {
+// nextEntry splits the first entry off the body of a commit, and its payload off
+// the blocks behind the entries when it is there. It says which rule is broken, ""
+// for none.
+func nextEntry(b, placed []byte) (h entryHeader, payload, rest, behind []byte, rule string) {
 	if len(b) < entryHeaderSize {
-		return h, nil, nil, ruleLength
-	}
-	var first []byte
-	if isWhole(b[0], b[1]) {
-		if len(b) < entryHeaderSize+batchFirst {
-			return h, nil, nil, ruleLength
-		}
-		first = b[entryHeaderSize : entryHeaderSize+batchFirst]
-	}
-	if le.Uint32(b[4:]) != entryCRC(b, first) {
-		return h, nil, nil, ruleCRC
+		return h, nil, nil, nil, ruleLength
 	}
 	h.kind, h.flags = b[0], b[1]
 	copy(h.tp.Topic[:], b[8:24])
@@ -236,22 +250,45 @@ func nextEntry(b []byte) (h entryHeader, payload, rest []byte, rule string) {
 	h.from = le.Uint32(b[56:])
 	h.length = le.Uint32(b[60:])
 	h.seq = Seq(le.Uint64(b[64:]))
-	switch {
-	case h.kind < kindAppend || h.kind > kindDrop:
-		return h, nil, nil, "unknown kind"
-	case h.flags&^flagsAll != 0:
-		return h, nil, nil, "unknown flag"
-	case h.total > maxEntry || h.from > h.total || h.length > h.total-h.from:
-		return h, nil, nil, ruleLength
-	case (h.flags&flagFirst != 0) != (h.from == 0):
-		return h, nil, nil, "fragment"
-	case (h.flags&flagMore == 0) != (h.from+h.length == h.total):
-		return h, nil, nil, "fragment"
-	case int(h.length) > len(b)-entryHeaderSize, h.whole() && h.length < batchFirst:
-		return h, nil, nil, ruleLength
+	payload, rest, behind, ok := h.split(b[entryHeaderSize:], placed)
+	var first []byte
+	if h.whole() {
+		if ok = ok && len(payload) >= batchFirst; ok {
+			first = payload[:batchFirst]
+		}
 	}
-	end := entryHeaderSize + int(h.length)
-	return h, b[entryHeaderSize:end], b[end:], ""
+	switch {
+	case !ok:
+		return h, nil, nil, nil, ruleLength
+	case le.Uint32(b[4:]) != entryCRC(b, first):
+		return h, nil, nil, nil, ruleCRC
+	case h.kind < kindAppend || h.kind > kindDrop:
+		return h, nil, nil, nil, "unknown kind"
+	case h.flags&^flagsAll != 0:
+		return h, nil, nil, nil, "unknown flag"
+	case h.total > maxEntry || h.from > h.total || h.length > h.total-h.from:
+		return h, nil, nil, nil, "lengths"
+	case (h.flags&flagFirst != 0) != (h.from == 0),
+		(h.flags&flagMore == 0) != (h.from+h.length == h.total),
+		h.flags&flagPlaced != 0 && !h.whole():
+		return h, nil, nil, nil, "fragment"
+	}
+	return h, payload, rest, behind, ""
+}
+
+// split finds the payload: behind the header, or in the blocks behind the entries.
+func (h *entryHeader) split(b, placed []byte) (payload, rest, behind []byte, ok bool) {
+	if h.flags&flagPlaced == 0 {
+		if int64(h.length) > int64(len(b)) {
+			return nil, nil, nil, false
+		}
+		return b[:h.length], b[h.length:], placed, true
+	}
+	at, n := h.run()
+	if n > int64(len(placed)) {
+		return nil, nil, nil, false
+	}
+	return placed[at : at+int64(h.total)], b, placed[n:], true
 }
 
 // floor and ceil round to blocks.

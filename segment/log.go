@@ -77,6 +77,7 @@ type seg struct {
 	preparing bool  // a job opens or extends it
 	loading   bool  // a job reads its index
 	onDisk    bool  // the file was made
+	absent    bool  // and is not there any more (replay only)
 
 	cache *loadedIndex
 }
@@ -218,7 +219,9 @@ func (l *Log) seal() {
 	g.index.seal(g)
 	l.shard.soil(g)
 	if c := l.tail.last(); c != nil && c.seg == g {
-		clear(c.mem[c.n:ceil(int64(c.n))]) // the last block is written whole
+		if from := max(c.n, c.once); from < int(ceil(int64(c.n))) {
+			clear(c.mem[from:ceil(int64(c.n))]) // the last block is written whole
+		}
 	}
 	l.shard.queueFlush(l)
 }

@@ -23,6 +23,7 @@ const (
 	defaultJournalMax  = 512 << 20
 	defaultCache       = 64 << 20
 	defaultOpenFiles   = 4096
+	defaultPlaceMin    = 64 << 10 // below it a copy is cheaper than two more blocks
 
 	minJournalFile = 128 << 10
 )
@@ -39,6 +40,9 @@ func (o *Options) defaults() {
 	}
 	if o.OpenFiles == 0 {
 		o.OpenFiles = defaultOpenFiles
+	}
+	if o.PlaceMin == 0 {
+		o.PlaceMin = defaultPlaceMin
 	}
 	o.JournalFile = max(floor(o.JournalFile), minJournalFile)
 	o.JournalMax = max(floor(o.JournalMax), 3*o.JournalFile)
@@ -109,7 +113,7 @@ func Open(o Options, cores int, k Known) ([]*Shard, Report, error) {
 func (op *opening) run() error {
 	steps := []func() error{
 		op.readBoot, op.readCheckpoints, op.readJournals, op.makeShards,
-		op.replayAll, op.checkDirs, op.finishLogs, op.markBoot, op.journalFiles,
+		op.checkDirs, op.replayAll, op.finishLogs, op.markBoot, op.journalFiles,
 	}
 	sh := &shared{}
 	sh.unswept.Store(int32(op.cores))
@@ -317,14 +321,16 @@ func (s *Shard) init(o *Options, core, cores int, boot uint64, pool *arena.Pool)
 	s.logs = map[protocol.TopicPartition]*Log{}
 	s.files.most = max(o.OpenFiles/cores, 8)
 	s.sw.number = 1
+	s.recovering = true
 	for _, g := range []**group{&s.st.gather, &s.st.spare} {
 		buf := pool.Get(o.groupBytes())
 		if buf == nil {
 			return fmt.Errorf("segment: %d bytes of memory are too few for the journal's buffers",
 				pool.Budget())
 		}
-		*g = &group{buf: buf, mem: buf.Mem[:o.groupBytes()]}
+		*g = &group{buf: buf, mem: buf.Mem[:o.groupBytes()], pieces: make([]piece, 0, maxPieces)}
 	}
+	s.st.vec = make([][]byte, 0, maxPieces)
 	return nil
 }
 

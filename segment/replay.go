@@ -70,28 +70,29 @@ func (r *replayer) commit(ref *commitRef) error {
 		}
 		r.files[ref.file.name] = f
 	}
-	if cap(r.buf) < int(ref.h.length) {
-		r.buf = make([]byte, min(2*int(ref.h.length), maxCommit))
+	size := int(ref.h.size())
+	if cap(r.buf) < size {
+		r.buf = make([]byte, min(2*size, maxCommit))
 	}
-	b := r.buf[:ref.h.length]
+	b := r.buf[:size]
 	if _, err := f.ReadAt(b, ref.off); err != nil {
 		return fmt.Errorf("segment: read %s: %w", ref.file.name, err)
 	}
 	if h, ok := parseCommitHeader(b, r.s.o.Directory); !ok || h != ref.h {
 		return &CorruptError{ref.file.name, ref.off, "crc"}
 	}
-	b = b[commitHeaderSize:]
+	b, placed := ref.h.parts(b)
 	for n := uint32(0); n < ref.h.entries; n++ {
-		h, payload, rest, rule := nextEntry(b)
+		h, payload, rest, behind, rule := nextEntry(b, placed)
 		if rule != "" {
 			return &CorruptError{ref.file.name, ref.off + int64(int(ref.h.length)-len(b)), rule}
 		}
 		if err := r.entry(ref, &h, payload); err != nil {
 			return err
 		}
-		b = rest
+		b, placed = rest, behind
 	}
-	if len(b) != 0 {
+	if len(b) != 0 || len(placed) != 0 {
 		return &CorruptError{ref.file.name, ref.off, "entries"}
 	}
 	return nil
@@ -246,7 +247,7 @@ func (s *Shard) settle() error {
 			return s.err
 		}
 		if s.full {
-			return fmt.Errorf("segment: recovery: %w", syscall.ENOSPC)
+			return fmt.Errorf("segment: recovery: %w", s.why)
 		}
 	}
 }

@@ -51,7 +51,8 @@ func newRig(t testing.TB, seed uint64) *rig {
 		budget: 64 << 20,
 		now:    clock.Now{Mono: 1e9, Wall: 1_700_000_000_000},
 		o: Options{Dir: "/data", JournalFile: 128 << 10, JournalMax: 1 << 20,
-			CacheBytes: 1 << 20, Directory: [16]byte{1, 2, 3}},
+			CacheBytes: 1 << 20, Directory: [16]byte{1, 2, 3},
+			PlaceMin: []int{0, 5000, 900}[seed%3]},
 	}
 }
 
@@ -128,7 +129,7 @@ func (r *rig) do(io *IO) int32 {
 	}
 	var n int
 	var err error
-	mem := io.Mem
+	mem := whole(io)
 	switch io.Kind {
 	case IORead:
 		n, err = r.fs.ReadFd(io.Fd, mem, io.Off)
@@ -147,6 +148,14 @@ func (r *rig) do(io *IO) int32 {
 		return -int32(syscall.EIO)
 	}
 	return int32(n)
+}
+
+// whole is what a write would leave, in one piece.
+func whole(io *IO) []byte {
+	if len(io.Vec) == 0 {
+		return io.Mem
+	}
+	return bytes.Join(io.Vec, nil)
 }
 
 // settle turns until nothing is in flight and nothing is wanted.
@@ -254,7 +263,7 @@ func (r *rig) crash(power bool) {
 		if e.io.Kind != IOWrite {
 			continue
 		}
-		mem := e.io.Mem
+		mem := whole(e.io)
 		switch r.rng.IntN(3) {
 		case 0:
 			continue

@@ -106,17 +106,17 @@ func (sc *scanned) commitAt(w *window, off int64, id [16]byte) (int64, error) {
 	if h.version != formatVersion {
 		return 0, &CorruptError{sc.name, off, "version"}
 	}
-	if h.length > maxCommit || int64(h.length) > sc.size-off {
+	if h.size() > min(maxCommit, sc.size-off) {
 		return block, nil
 	}
-	if b, err = w.at(off, int64(h.length)); err != nil {
+	if b, err = w.at(off, h.size()); err != nil {
 		return 0, fmt.Errorf("segment: read %s: %w", sc.name, err)
 	}
 	if !checkBody(&h, b) {
 		return block, nil
 	}
 	sc.commits = append(sc.commits, commitRef{h: h, file: sc, off: off})
-	return ceil(int64(h.length)), nil
+	return h.size(), nil
 }
 
 // window reads a file forward in large pieces.
@@ -217,8 +217,8 @@ func oneChain(j journalID, refs []commitRef, next uint64) (c chain, note string,
 		file, pos := r.file.name, int64(fileHeaderSize)
 		if i > 0 {
 			prev := refs[i-1]
-			if prev.file == r.file || prev.off+ceil(int64(prev.h.length)) < prev.file.size-minRoom {
-				file, pos = prev.file.name, prev.off+ceil(int64(prev.h.length))
+			if prev.file == r.file || prev.off+prev.h.size() < prev.file.size-minRoom {
+				file, pos = prev.file.name, prev.off+prev.h.size()
 			}
 		}
 		if r.h.mode == Fsync {

@@ -49,8 +49,10 @@ type Shard struct {
 	err            error
 	full           bool          // no space: tried again at fullUntil
 	fullUntil      clock.Instant //
+	why            error         // of full
 	syncAfter      bool          // write + fdatasync is faster here than a dsync write
 	missing        int           // times that a file was missing, since the last sweep
+	recovering     bool
 	draining       bool
 	drained        bool
 	stats          Stats
@@ -297,6 +299,9 @@ func (s *Shard) admit(bytes, reserve int64) Admission {
 		return Dead
 	}
 	need := bytes + bytes/64 + int64(2*block) + reserve
+	if bytes >= int64(s.o.PlaceMin) {
+		need += 2 * block * (bytes / int64(s.o.PlaceMin)) // placed batches begin and end within blocks
+	}
 	if s.room() < need {
 		s.j.want = max(s.j.want, need)
 		if s.full || s.j.retryAt > s.now.Mono {
@@ -375,7 +380,7 @@ func (s *Shard) trouble(what string, err error) {
 	if !s.full {
 		s.o.Log.Warn("storage waits: produce requests are refused", "during", what, "err", err)
 	}
-	s.full = true
+	s.full, s.why = true, err
 	s.fullUntil = s.now.Mono.Add(retrySpace)
 }
 

@@ -27,6 +27,7 @@ type chunk struct {
 	abs     int64 // of mem[0] in the log, counted since it was opened
 	first   int64 // base offset of the first batch that begins here, or of the one that spans it
 	n       int   // bytes filled
+	once    int   // bytes that were filled before a truncation: a write may still read them
 	flushed int   // bytes in the file: whole blocks, or n at the end of a sealed segment
 	flying  int   // bytes of the write in flight, 0: none
 	cached  bool  // in the shard's list of written chunks

@@ -31,7 +31,7 @@ func (s *Shard) forgetAbove(l *Log, to int64) {
 	}
 	for i := s.st.qhead; i < len(s.st.queue); i++ {
 		if p := &s.st.queue[i]; p.log == l && p.end > to {
-			p.end = to
+			p.end, p.void = to, p.void || p.h.kind == kindAppend
 		}
 	}
 	l.touchGroup = 0 // what is appended next is another touch
@@ -56,6 +56,7 @@ func (l *Log) cut(to int64) {
 	var g *seg
 	var pos int64
 	if c := t.last(); c != nil {
+		c.once = max(c.once, c.n)
 		c.n = min(c.n, int(abs-c.abs))
 		c.flushed = min(c.flushed, c.n)
 		for k := len(c.marks); k > 0 && int(c.marks[k-1].at) >= c.n; k-- {

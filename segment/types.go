@@ -39,6 +39,7 @@ type Options struct {
 	JournalMax  int64 // of all journal files, default 512 MiB
 	CacheBytes  int64 // written chunks that stay readable in memory, default 64 MiB
 	OpenFiles   int   // of all cores together, default 4096
+	PlaceMin    int   // batches from this size on reach the journal uncopied, default 64 KiB
 
 	Log *slog.Logger
 	Now func() clock.Now // for Open only
@@ -158,7 +159,8 @@ const (
 	IOSync // fdatasync
 )
 
-// IO is one file operation. Mem stays untouched and held until IODone.
+// IO is one file operation. What Mem and Vec name stays untouched and held until
+// IODone; Vec itself is reused then.
 type IO struct {
 	ID    uint32
 	Kind  IOKind
@@ -166,6 +168,16 @@ type IO struct {
 	Fd    int32
 	Off   int64
 	Mem   []byte
+	Vec   [][]byte // pieces of a gathered write, instead of Mem; at most 1024
+}
+
+// Size is how many bytes the operation is about.
+func (io *IO) Size() int {
+	n := len(io.Mem)
+	for _, b := range io.Vec {
+		n += len(b)
+	}
+	return n
 }
 
 // Job is blocking file work for a helper goroutine. What Run returns goes to

@@ -171,7 +171,7 @@ func (s *store) options() segment.Options {
 	return segment.Options{
 		FS: s.fs, Dir: dataDir, Directory: [16]byte{1, 2, 3}, Pools: s.pools,
 		Durability: s.durability, JournalFile: s.journal, JournalMax: 8 * s.journal,
-		CacheBytes: s.memory / 4, OpenFiles: 4 + s.rng.IntN(60),
+		CacheBytes: s.memory / 4, OpenFiles: 4 + s.rng.IntN(60), PlaceMin: 1 << (12 + s.rng.IntN(6)),
 		Log: slog.New(slog.NewTextHandler(io.Discard, nil)), Now: s.w.Now,
 	}
 }
@@ -414,6 +414,9 @@ func (c *shardCore) turn(now clock.Now, done []netio.Completion) ([]netio.Op, []
 
 func fileOp(io *segment.IO) netio.Op {
 	op := netio.Op{Fd: io.Fd, Off: io.Off, Mem: io.Mem, Tag: netio.MakeTag(1, 0, io.ID)}
+	for _, b := range io.Vec {
+		op.Vec = append(op.Vec, netio.Vec{Base: &b[0], Len: uint64(len(b))})
+	}
 	switch io.Kind {
 	case segment.IORead:
 		op.Kind = netio.OpRead
