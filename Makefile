@@ -10,9 +10,10 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 ARGS ?=
 # Packages under test at the same time: they start brokers, and the brokers share the machine.
 JOBS ?= 2
-# make chaos: the fault and how often.
+# make chaos: the fault, how often, and the engine (uring, epoll, both in alternation).
 F ?= kill
 N ?= 100
+IO ?= both
 # make sim: how many seeds; make sim-replay: which one.
 SEEDS ?= 1000
 SEED ?= 1
@@ -73,7 +74,8 @@ sim-replay: ## one seed of the simulation again: SEED=n
 	go test ./internal/sim -count=1 -v -timeout 0 -seed $(SEED)
 
 chaos: build ## kill, power, recreate or storm against the real broker: F=kill N=100
-	go run ./test/chaos -f $(F) -n $(N)
+	go run ./test/chaos -f $(F) -n $(N) -io $(IO) -bin bin/millrace
+	$(if $(filter power,$(F)),go run ./test/chaos -f power -n 10 -io $(IO) -mutant)
 
 bench-produce bench-fetch bench-e2e: build ## side by side with a real Apache Kafka (needs Java and Maven)
 	go run ./bench/sidebyside $(@:bench-%=%)

@@ -56,11 +56,22 @@ func newBroker(bin, dir, durability string, settings ...string) (*broker, error)
 	return b, nil
 }
 
-// freeAddress finds a port below the range that the kernel gives to clients, so that
-// nobody takes it while the broker is down.
+// freeAddress finds a port outside of the range that the kernel gives to clients: there,
+// a client that dials a broker that is down may be given its very port, and so meet
+// itself and keep the broker from coming back.
 func freeAddress() (string, error) {
+	low, high := 10000, 30000
+	var first, last int
+	if text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range"); err == nil {
+		if n, _ := fmt.Sscan(string(text), &first, &last); n == 2 && first < high {
+			low, high = min(2000, first/2), first
+			if 65535-last > first {
+				low, high = last+1, 65536
+			}
+		}
+	}
 	for range 200 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10000+rand.IntN(20000))
+		addr := fmt.Sprintf("127.0.0.1:%d", low+rand.IntN(high-low))
 		l, err := net.Listen("tcp", addr)
 		if err == nil {
 			return addr, l.Close()

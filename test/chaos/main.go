@@ -39,8 +39,10 @@ type trial struct {
 	scratch  string // directory of this run
 	passed   int
 	findings []string
-	figure   map[string]any
-	undo     []func()
+
+	ackedBefore int // recreate: acknowledged in former lives of the topic
+	figure      map[string]any
+	undo        []func()
 }
 
 // errSkipped: the machine lacks what the fault needs.
@@ -91,7 +93,8 @@ func execute(ctx context.Context, o options) (t *trial, err error) {
 			t.undone()
 		}
 	}()
-	if t.scratch, err = os.MkdirTemp(o.dir, "millrace-chaos-"); err != nil {
+	sweep()
+	if t.scratch, err = os.MkdirTemp(o.dir, fmt.Sprintf("%s%d-", scratchPrefix, os.Getpid())); err != nil {
 		return t, err
 	}
 	t.later(func() { _ = os.RemoveAll(t.scratch) })

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"millrace/test/checker"
+)
+
+// power is a power loss under load, again and again on one disk. What was acknowledged
+// with durability fsync is there afterwards.
+func (t *trial) power(ctx context.Context) error {
+	if t.mutant {
+		return t.powerMutant(ctx)
+	}
+	return t.powerRun(ctx)
+}
+
+// errCaught ends a mutant's run: it did what a mutant must.
+var errCaught = errors.New("chaos: caught")
+
+// powerMutant runs a build that leaves the sync out. The harness must find the loss.
+func (t *trial) powerMutant(ctx context.Context) error {
+	bin, err := build(ctx, t.scratch, mutantTag)
+	if err != nil {
+		return err
+	}
+	t.bin = bin
+	err = t.powerRun(ctx)
+	rounds := t.passed
+	t.figure["rounds_until_caught"] = rounds + 1
+	switch {
+	case errors.Is(err, errSkipped):
+		return err
+	case errors.Is(err, errCaught) || lossFound(t.h.Check()):
+		t.logf("the build without sync was caught in round %d:", rounds+1)
+		for _, f := range t.findings[:min(3, len(t.findings))] {
+			t.logf("  %.300s", f)
+		}
+		t.findings, t.passed, t.rounds = nil, 1, 1
+		return nil
+	case err != nil:
+		return err
+	}
+	t.findings, t.passed = nil, 0
+	t.finding("the build without sync was not caught in %d power losses", t.rounds)
+	return nil
+}
+
+const mutantTag = "mutant_nosync"
+
+// lossFound tells whether records or commits are gone.
+func lossFound(found []checker.Anomaly) bool {
+	for _, a := range found {
+		switch a.Kind {
+		case checker.Lost, checker.Vanished, checker.Changed, checker.Misplaced, checker.CommitBack:
+			return true
+		}
+	}
+	return false
+}
+
+func (t *trial) powerRun(ctx context.Context) error {
+	m, err := newMachine(ctx, t.scratch, t.device == "volatile", t.rounds)
+	if err != nil {
+		return err
+	}
+	t.later(func() {
+		if err := m.clear(); err != nil {
+			t.logf("%v", err)
+		}
+	})
+	if err := m.powerOn(); err != nil {
+		return err
+	}
+	b, err := newBroker(t.bin, t.scratch, t.durability, smallest...)
+	if err != nil {
+		return err
+	}
+	b.data = m.mount + "/data"
+	w, err := t.open(ctx, b)
+	if err != nil {
+		return err
+	}
+	defer w.figures()
+	t.figure["device"] = t.device
+	defer func() { t.figure["blocks_lost"] = m.losses }()
+	for round := 1; round <= t.rounds; round++ {
+		if err := w.powerOnce(ctx, m, round); err != nil {
+			return fmt.Errorf("round %d: %w", round, err)
+		}
+		if !t.judged(fmt.Sprintf("round %d", round), t.h.Anomalies()) {
+			return errors.New("chaos: ended at the first finding")
+		}
+		t.passed++
+	}
+	return w.finish(ctx, t.rounds)
+}
+
+func (w *world) powerOnce(ctx context.Context, m *machine, round int) error {
+	waiting, err := w.strike(ctx)
+	if err != nil {
+		return err
+	}
+	select {
+	case <-w.b.done:
+		return fmt.Errorf("chaos: the broker left by itself: %s\n%s", w.b.cmd.ProcessState, w.b.lastWords())
+	default:
+	}
+	lost, err := m.powerOff(w.t.rng)
+	if err != nil {
+		return err
+	}
+	w.b.end() // it may have left: its disk is gone
+	if err := m.clear(); err != nil {
+		return err
+	}
+	if err := m.powerOn(); err != nil {
+		return err
+	}
+	l := w.t.life(round)
+	if err := w.b.start(ctx, l); err != nil {
+		return err
+	}
+	w.t.detail("round %d: %s, %d records on their way, %d blocks lost, ready in %s", round, l, waiting,
+		lost, w.b.starts[len(w.b.starts)-1].Round(1e6))
+	if err := w.load.errors(); err != nil {
+		return err
+	}
+	return w.back(ctx, round)
+}
