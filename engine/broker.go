@@ -193,7 +193,7 @@ func (b *Broker) openRings() error {
 
 func (b *Broker) listen() error {
 	for _, l := range b.cfg.Listeners {
-		fd, bound, err := netio.Listen(l.Bind, 1024)
+		fd, bound, err := listenSoon(l.Bind)
 		if err != nil {
 			return fmt.Errorf("engine: listener %s: %w", l.Name, err)
 		}
@@ -206,6 +206,21 @@ func (b *Broker) listen() error {
 		b.bound = append(b.bound, l)
 	}
 	return nil
+}
+
+// portPatience: after a kill -9 the kernel frees what an io_uring held, the listening
+// socket too, some moments after the process is gone.
+const portPatience = time.Second
+
+// listenSoon listens, and waits a little for a port that is taken. The data directory is
+// locked by now, so it is not another broker of ours that we wait for.
+func listenSoon(addr string) (fd int32, bound string, err error) {
+	for until := time.Now().Add(portPatience); ; time.Sleep(5 * time.Millisecond) {
+		fd, bound, err = netio.Listen(addr, 1024)
+		if !errors.Is(err, unix.EADDRINUSE) || time.Now().After(until) {
+			return fd, bound, err
+		}
+	}
 }
 
 // launch builds the cores and starts their threads.
