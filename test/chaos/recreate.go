@@ -95,6 +95,9 @@ func (t *trial) recreateOnce(ctx context.Context, b *broker, admin *kgo.Client, 
 		if err == nil {
 			err = b.start(limit, next)
 		}
+		if err != nil {
+			cancel() // nobody is there to answer
+		}
 		killed <- err
 	}()
 	err = deleteTopic(limit, admin, againTopic)
