@@ -11,6 +11,18 @@
 //	storm     kill -9 amid CreateTopics, DeleteTopics, CreatePartitions: what was
 //	          acknowledged stands, and the disk holds no more than the metadata says
 //
+// What power really tests: the broker's O_DIRECT writes reach the device also without a
+// sync, so that a loop device on a plain file would lose only metadata. Here the loop
+// device stands on a file served through FUSE by this program, whose writes stay in
+// memory until the loop device passes on a flush (RWF_DSYNC, fdatasync and the
+// filesystem's own journal end in one). The cut drops the unflushed blocks, or an
+// arbitrary half of their 512-byte sectors, as a disk may write back in any order; the
+// filesystem is shut down by its ioctl without a log flush, before or after; then the
+// broker is killed, everything is taken apart and mounted anew. The disk refuses writes
+// from the cut on, so an acknowledgement after it shows as a loss. -device plain leaves
+// the ioctl alone. With -mutant the broker is built with the tag mutant_nosync, which
+// leaves out the sync of commits: the run passes when that is caught.
+//
 // Not its job: faults inside the process (internal/sim), foreign clients (test/compat).
 //
 // Data in: the broker's binary, a seed. Data out: a line a round with -v, findings, one
