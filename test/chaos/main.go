@@ -40,6 +40,7 @@ type trial struct {
 	passed   int
 	findings []string
 
+	directories int // storm: of partitions, after clean stops
 	ackedBefore int // recreate: acknowledged in former lives of the topic
 	figure      map[string]any
 	undo        []func()

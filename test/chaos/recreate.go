@@ -120,7 +120,7 @@ func (t *trial) recreateOnce(ctx context.Context, b *broker, admin *kgo.Client, 
 	return err
 }
 
-// wholeLife ends the load and judges all that the topic's life owes.
+// wholeLife ends the load, judges all that the topic's life owes, and restarts.
 func (t *trial) wholeLife(ctx context.Context, b *broker, l *load, places []checker.Place,
 	round int) error {
 	if err := l.finish(time.Minute); err != nil {
@@ -132,7 +132,11 @@ func (t *trial) wholeLife(ctx context.Context, b *broker, l *load, places []chec
 	if !t.judged(fmt.Sprintf("round %d", round), t.h.Check()) {
 		return errors.New("chaos: ended at the first finding")
 	}
-	return nil
+	// A clean stop puts the topic's files where the next one's will be.
+	if err := b.stop(); err != nil {
+		return err
+	}
+	return b.start(ctx, t.life(round))
 }
 
 // deleteTopic deletes until the topic is gone: an answer may be lost with the broker.

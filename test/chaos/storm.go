@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -76,6 +78,7 @@ func (t *trial) storm(ctx context.Context) error {
 		for _, s := range all {
 			acked, lost = acked+s.acked, lost+s.lost
 		}
+		t.figure["directories_seen"] = t.directories
 		t.figure["changes_acked"], t.figure["changes_unanswered"] = acked, lost
 	}()
 	for round := 1; round <= t.rounds; round++ {
@@ -128,7 +131,26 @@ func (t *trial) stormOnce(ctx context.Context, b *broker, all []*stormer, busy *
 	if err := t.compareDisk(limit, b.data, there); err != nil {
 		return err
 	}
-	return useTopics(limit, cl, there, round)
+	if err := useTopics(limit, cl, there, round); err != nil || round%flushEvery != 0 {
+		return err
+	}
+	return t.flushed(ctx, b, there)
+}
+
+// flushEvery: every so many rounds the broker stops cleanly, so that topics have their
+// directories on disk, and not only entries in journals.
+const flushEvery = 4
+
+func (t *trial) flushed(ctx context.Context, b *broker, there map[string]topicNow) error {
+	if err := b.stop(); err != nil {
+		return err
+	}
+	made, _ := os.ReadDir(filepath.Join(b.data, "log"))
+	t.directories += len(made)
+	if err := b.start(ctx, t.life(0)); err != nil {
+		return err
+	}
+	return t.compareDisk(ctx, b.data, there)
 }
 
 // run makes changes until the storm is over or something is wrong.
