@@ -7,7 +7,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -242,6 +241,7 @@ func (b *Broker) launch() error {
 			"memory of a core", b.pools[0].Budget())
 	}
 	img := b.quorum.Image()
+	cpus := allowedCPUs()
 	for i, c := range b.cores {
 		c.inbox.Post(func(c *Core) { c.install(img) })
 		if i == 0 {
@@ -249,8 +249,8 @@ func (b *Broker) launch() error {
 			c.inbox.Post(func(c *Core) { c.limits.listen(c, fds) })
 		}
 		cpu := -1
-		if runtime.NumCPU() > 2 && n > 1 {
-			cpu = i % runtime.NumCPU()
+		if len(cpus) > n { // brokers of one host begin at different processors: by port
+			cpu = cpus[(len(cpus)-1-i+int(b.bound[0].Port))%len(cpus)]
 		}
 		d := &driver{core: c, ring: b.rings[i], jobs: b.jobs, cpu: cpu, done: make(chan struct{})}
 		b.drivers = append(b.drivers, d)

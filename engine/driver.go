@@ -120,3 +120,17 @@ func (p *jobPool) loop() {
 		f()
 	}
 }
+
+// allowedCPUs are the processors that this process may run on.
+func allowedCPUs() (list []int) {
+	var set unix.CPUSet
+	if unix.SchedGetaffinity(0, &set) != nil {
+		return nil
+	}
+	for i := range len(set) * 64 {
+		if set.IsSet(i) {
+			list = append(list, i)
+		}
+	}
+	return list
+}
