@@ -75,7 +75,7 @@ sim-replay: ## one seed of the simulation again: SEED=n
 
 chaos: build ## kill, power, recreate or storm against the real broker: F=kill N=100
 	go run ./test/chaos -f $(F) -n $(N) -io $(IO) -bin bin/millrace
-	$(if $(filter power,$(F)),go run ./test/chaos -f power -n 10 -io $(IO) -mutant)
+	$(if $(filter power,$(F)),go run ./test/chaos -f power -n 40 -io $(IO) -mutant)
 
 bench-produce bench-fetch bench-e2e: build ## side by side with a real Apache Kafka (needs Java and Maven)
 	go run ./bench/sidebyside $(@:bench-%=%)

@@ -80,6 +80,8 @@ func freeAddress() (string, error) {
 	return "", errors.New("chaos: no free port")
 }
 
+var errNoStart = errors.New("chaos: the broker did not start")
+
 // start runs the broker and returns when it says that it is ready.
 func (b *broker) start(ctx context.Context, l life) error {
 	log, err := os.OpenFile(b.logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -124,8 +126,7 @@ func (b *broker) start(ctx context.Context, l life) error {
 		b.starts = append(b.starts, time.Since(began))
 		return nil
 	case <-b.done:
-		return fmt.Errorf("chaos: the broker did not start (%s): %s\n%s", l, b.cmd.ProcessState,
-			b.lastWords())
+		return fmt.Errorf("%w (%s): %s\n%s", errNoStart, l, b.cmd.ProcessState, b.lastWords())
 	case <-time.After(readyWithin):
 		err = fmt.Errorf("chaos: the broker was not ready within %s (%s)\n%s", readyWithin, l,
 			b.lastWords())

@@ -169,8 +169,9 @@ func (m *machine) powerOff(r *rand.Rand) (lost int, err error) {
 	if r.IntN(2) == 0 {
 		some = nil
 	}
-	for i := 0; m.disk != nil && i < 2000 && m.disk.cached() == 0; i++ {
-		time.Sleep(20 * time.Microsecond) // best when there is something to lose
+	if m.disk != nil {
+		m.disk.await(1+r.IntN(64), 20*time.Millisecond)
+		m.disk.await(1, 50*time.Millisecond)
 	}
 	if m.disk != nil && diskFirst {
 		if lost, err = m.disk.powerOff(some); err != nil {

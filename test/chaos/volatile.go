@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -137,7 +138,14 @@ func (d *volatileDisk) powerOff(r *rand.Rand) (lost int, err error) {
 	return lost, nil
 }
 
-// cached is how many blocks wait for a flush.
+// await waits for blocks that are in the cache only, for a while: a loss bites best when
+// there is something to lose.
+func (d *volatileDisk) await(blocks int, within time.Duration) {
+	for end := time.Now().Add(within); d.cached() < blocks && time.Now().Before(end); {
+		time.Sleep(20 * time.Microsecond)
+	}
+}
+
 func (d *volatileDisk) cached() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
