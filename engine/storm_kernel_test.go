@@ -51,15 +51,14 @@ type job struct {
 
 // sock is both ends of one connection.
 type sock struct {
-	fd      int32
-	client  *stormClient
-	in      []byte // written by the client, not received yet
-	got     []byte // sent by the broker
-	eof     bool   // the client has gone
-	shut    bool   // shut down by the broker
-	closed  bool   // by the broker
-	host    string
-	hostNow string // what the kernel names now: nothing when the peer is gone
+	fd     int32
+	client *stormClient
+	in     []byte // written by the client, not received yet
+	got    []byte // sent by the broker
+	eof    bool   // the client has gone
+	shut   bool   // shut down by the broker
+	closed bool   // by the broker
+	host   string
 }
 
 type stormSizes struct {

@@ -51,7 +51,6 @@ type client struct {
 	epoch  int16
 	seq    int32 // of the next batch
 	window []*item
-	gone   bool
 }
 
 // item is a batch that a client wants to have appended once.

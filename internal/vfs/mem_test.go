@@ -314,7 +314,7 @@ func TestSameSeedSameCrash(t *testing.T) {
 		return out
 	}
 	for seed := range uint64(20) {
-		if run(seed) != run(seed) {
+		if first, again := run(seed), run(seed); first != again {
 			t.Fatalf("seed %d: two runs differ", seed)
 		}
 	}

@@ -51,18 +51,6 @@ func (r *report) count() (passed, failed int) {
 	return passed, failed
 }
 
-// failedOf says whether anything of one client failed.
-func (r *report) failedOf(client string) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, x := range r.results {
-		if x.client == client && x.state == "FAIL" {
-			return true
-		}
-	}
-	return false
-}
-
 // table prints one row per client: version, passed, failed, and the names of what failed.
 func (r *report) table() {
 	r.mu.Lock()
