@@ -222,34 +222,38 @@ func listenSoon(addr string) (fd int32, bound string, err error) {
 	}
 }
 
-// launch builds the cores and starts their threads.
-func (b *Broker) launch() error {
-	n := b.cfg.Cores
-	for i := range n {
+// buildCores builds and joins the cores; wake makes one of them look at its inbox. Their
+// first turns install the image and accept connections.
+func (b *Broker) buildCores(wake func(core int), addrs func(fd int32) (local, remote string)) {
+	for i := range b.cfg.Cores {
 		c := newCore(parts{
 			id: i, cfg: &b.cfg, pool: b.pools[i], shard: b.shards[i], quorum: b.quorum,
-			bound: b.bound, addrs: socketAddrs,
+			bound: b.bound, addrs: addrs,
 		})
 		c.onFatal = b.fail
-		c.inbox.wake = b.rings[i].Wake
+		c.inbox.wake = func() { wake(i) }
 		b.cores = append(b.cores, c)
 	}
 	link(b.cores)
+	img, fds := b.quorum.Image(), b.fds
+	for _, c := range b.cores {
+		c.inbox.Post(func(c *Core) { c.install(img) })
+	}
+	b.cores[0].inbox.Post(func(c *Core) { c.limits.listen(c, fds) })
+}
+
+// launch builds the cores and starts their threads.
+func (b *Broker) launch() error {
+	b.buildCores(func(core int) { b.rings[core].Wake() }, socketAddrs)
 	if most := b.cores[0].frameMax(); most < int64(b.cfg.RequestMaxBytes) {
 		b.cfg.Log.Warn("memory is too small for the largest requests: larger ones are refused",
 			"socket.request.max.bytes", b.cfg.RequestMaxBytes, "taken", most,
 			"memory of a core", b.pools[0].Budget())
 	}
-	img := b.quorum.Image()
 	cpus := allowedCPUs()
 	for i, c := range b.cores {
-		c.inbox.Post(func(c *Core) { c.install(img) })
-		if i == 0 {
-			fds := b.fds
-			c.inbox.Post(func(c *Core) { c.limits.listen(c, fds) })
-		}
 		cpu := -1
-		if len(cpus) > n { // brokers of one host begin at different processors: by port
+		if len(cpus) > len(b.cores) { // brokers of one host begin at different processors: by port
 			cpu = cpus[(len(cpus)-1-i+int(b.bound[0].Port))%len(cpus)]
 		}
 		d := &driver{core: c, ring: b.rings[i], jobs: b.jobs, cpu: cpu, done: make(chan struct{})}

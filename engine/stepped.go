@@ -27,21 +27,8 @@ func Assemble(cfg Config, open OpenQuorum, s Seams) (*Stepped, error) {
 		cfg: cfg, started: time.Now(), fatal: make(chan error, 1), bound: s.Bound, fds: s.Fds,
 		ready: make(chan struct{}), jobs: newJobPool(0),
 	}
-	build := func() error {
-		for i := range cfg.Cores {
-			c := newCore(parts{
-				id: i, cfg: &b.cfg, pool: b.pools[i], shard: b.shards[i], quorum: b.quorum,
-				bound: b.bound, addrs: s.Addrs,
-			})
-			c.onFatal = b.fail
-			c.inbox.wake = func() { s.Wake(i) }
-			b.cores = append(b.cores, c)
-		}
-		link(b.cores)
-		return nil
-	}
 	steps := []func() error{
-		b.openDir, func() error { return b.openQuorum(open) }, b.openStorage, b.register, b.purge, build,
+		b.openDir, func() error { return b.openQuorum(open) }, b.openStorage, b.register, b.purge,
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -53,11 +40,7 @@ func Assemble(cfg Config, open OpenQuorum, s Seams) (*Stepped, error) {
 			return nil, err
 		}
 	}
-	img := b.quorum.Image()
-	for _, c := range b.cores {
-		c.inbox.Post(func(c *Core) { c.install(img) })
-	}
-	b.cores[0].inbox.Post(func(c *Core) { c.limits.listen(c, b.fds) })
+	b.buildCores(s.Wake, s.Addrs)
 	close(b.ready)
 	return &Stepped{b}, nil
 }
