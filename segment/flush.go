@@ -16,13 +16,18 @@ type flusher struct {
 	head   int
 	flying int
 	most   int    // that may fly now
+	piece  int    // bytes of one write
 	dirty  []*seg // written or sealed since the last sync
 	fresh  []*seg // whose file was made since then
 }
 
 const (
-	// fewFlushing bounds the segment writes in flight, since a journal write waits
-	// behind them; with half of the journal waiting for them it is maxFlushing.
+	// While little waits, pieces are small and fly alone: a journal write waits behind
+	// what the disk is at. With more to do they are large, and several where half of
+	// the journal waits for them.
+	calmPiece   = 128 << 10
+	busyPiece   = 1 << 20
+	busyDebt    = 32 << 20
 	fewFlushing = 2
 	maxFlushing = 4
 	// eagerFlush is how much of a log may wait before it is written without a sweep.
@@ -72,10 +77,7 @@ func (s *Shard) flush(out *Effects) {
 		s.full = false // try again; trouble sets it anew
 	}
 	f := &s.fl
-	f.most = fewFlushing
-	if 2*s.j.usedSize > s.j.total {
-		f.most = maxFlushing
-	}
+	f.pace(2*s.j.usedSize > s.j.total)
 	for f.head < len(f.queue) && f.flying < f.most {
 		l := f.queue[f.head]
 		if !l.dropped && !s.flushLog(l, out) {
@@ -87,6 +89,22 @@ func (s *Shard) flush(out *Effects) {
 		if f.head == len(f.queue) {
 			f.queue, f.head = f.queue[:0], 0
 		}
+	}
+}
+
+// pace says how many pieces of which size may fly.
+func (f *flusher) pace(pressed bool) {
+	f.most, f.piece = 1, calmPiece
+	debt := int64(0)
+	for i := f.head; i < min(len(f.queue), f.head+64); i++ {
+		debt += f.queue[i].goalAbs - f.queue[i].flushedAbs
+	}
+	if debt < busyDebt {
+		return
+	}
+	f.most, f.piece = fewFlushing, busyPiece
+	if pressed {
+		f.most = maxFlushing
 	}
 }
 
@@ -102,6 +120,7 @@ func (s *Shard) flushLog(l *Log, out *Effects) bool {
 		if s.fl.flying >= s.fl.most {
 			return false
 		}
+		to = min(to, c.flushed+s.fl.piece)
 		end := c.pos + ceil(int64(to))
 		if c.seg.fd.f == nil || c.seg.alloc < end {
 			s.prepare(c.seg, end)
