@@ -265,6 +265,15 @@ func (b *Broker) launch() error {
 	return nil
 }
 
+// LimitMemory sets how much off-heap memory all cores may take together, at most what they
+// were started with. What is over goes back to the kernel in steps, one at each call.
+func (b *Broker) LimitMemory(bytes int64) {
+	each := min(bytes, b.cfg.MemoryBytes) / int64(len(b.cores))
+	for _, c := range b.cores {
+		c.inbox.Post(func(c *Core) { c.limitMemory(each) })
+	}
+}
+
 // Stop ends the broker cleanly: no new connections, requests in flight finish,
 // everything is flushed.
 func (b *Broker) Stop(ctx context.Context) error {

@@ -92,3 +92,17 @@ func (c *Core) memoryShort() bool {
 
 // pinMax is how many bytes of the hot tail readers may hold on this core.
 func (c *Core) pinMax() int { return int(c.pool.Budget() / pinShare) }
+
+// trimStep is how much memory a core gives back to the kernel at a time.
+const trimStep = 64 << 20
+
+// limitMemory sets the core's budget. Written data that is kept for readers gives way, and
+// free memory beyond the budget goes back to the kernel, a step at each call.
+func (c *Core) limitMemory(budget int64) {
+	c.pool.SetBudget(budget)
+	if c.pool.Mapped() <= budget {
+		return
+	}
+	c.shard.Yield(arena.MinSize)
+	c.pool.Trim(trimStep)
+}

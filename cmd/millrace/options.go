@@ -16,6 +16,8 @@ type options struct {
 	engine engine.Config
 	admin  string   // HOST:PORT, "" for none
 	idle   []string // what was accepted without effect
+	// memoryFloor: memory.bytes was not given, so it gives way down to here; 0: it does not.
+	memoryFloor int64
 }
 
 const defaultAdmin = "127.0.0.1:9644"
@@ -34,7 +36,11 @@ func (s settings) options() (*options, error) {
 		func() error { return choice(s, setDurability, &durability, "fsync", "write") },
 		func() error { return number(s, setCores, &c.Cores, 1, 1024) },
 		func() error {
-			c.MemoryBytes = defaultMemory(usableMemory(), c.Cores)
+			usable := usableMemory()
+			if _, given := s[setMemory]; !given {
+				o.memoryFloor = memoryFloor(usable, c.Cores)
+			}
+			c.MemoryBytes = defaultMemory(usable, c.Cores)
 			return number(s, setMemory, &c.MemoryBytes, leastMemory, math.MaxInt64)
 		},
 		func() error { return s.cache(c) },

@@ -56,6 +56,11 @@ func (r *runner) run() error {
 	}
 	src.broker.Store(b)
 	r.ready(b, web)
+	if r.memoryFloor > 0 {
+		done := make(chan struct{})
+		defer close(done)
+		go giveWay(done, b.LimitMemory, r.memoryFloor, r.engine.MemoryBytes)
+	}
 
 	select {
 	case err := <-b.Err():

@@ -189,12 +189,16 @@ func TestDefaultMemory(t *testing.T) {
 	for _, c := range []struct {
 		usable int64
 		cores  int
-		want   int64
+		floor  int64
+		most   int64
 	}{
-		{24 * gb, 1, 3 * gb}, {8 * gb, 7, 7 * leastMemory}, {2 * gb, 7, gb}, {gb / 4, 1, leastMemory},
+		{24 * gb, 1, 3 * gb, 12 * gb}, {8 * gb, 7, 7 * leastMemory, 4 * gb}, {2 * gb, 7, gb, gb},
+		{gb / 4, 1, leastMemory, leastMemory},
 	} {
-		if got := defaultMemory(c.usable, c.cores); got != c.want {
-			t.Errorf("%d GB, %d cores: %d MB, want %d", c.usable/gb, c.cores, got>>20, c.want>>20)
+		floor, most := memoryFloor(c.usable, c.cores), defaultMemory(c.usable, c.cores)
+		if floor != c.floor || most != c.most {
+			t.Errorf("%d GB, %d cores: %d to %d MB, want %d to %d", c.usable/gb, c.cores,
+				floor>>20, most>>20, c.floor>>20, c.most>>20)
 		}
 	}
 }

@@ -4,45 +4,39 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
 )
 
 // usableMemory is what this process may use: the machine's, or less by a cgroup.
 func usableMemory() int64 {
-	var info unix.Sysinfo_t
-	total := int64(1 << 30)
-	if unix.Sysinfo(&info) == nil {
-		total = int64(info.Totalram) * int64(info.Unit)
+	m, ok := host{os.DirFS("/")}.memory()
+	if !ok {
+		return 1 << 30
 	}
-	for _, name := range []string{"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"} {
-		b, err := os.ReadFile(name)
-		if err != nil {
-			continue
-		}
-		if n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64); err == nil && n > 0 {
-			total = min(total, n)
-		}
-	}
-	return total
+	return m.usable
 }
 
 // Shares of the usable memory, and floors: the off-heap memory must hold a few of the
 // largest requests, whatever the machine.
 const (
-	memoryShare = 8         // 1/8 off-heap, at most: fresh memory costs as much as writing it
-	cacheShare  = 3         // 2/3 of that keeps written data for readers
+	memoryShare = 2         // 1/2 off-heap at most, while nobody else wants it
+	floorShare  = 8         // 1/8 of it is not given up
+	cacheShare  = 3         // 2/3 keeps written data for readers
 	leastMemory = 256 << 20 // two requests of socket.request.max.bytes and room to work
 	heapShare   = 4         // soft limit of the Go heap
 	leastHeap   = 64 << 20
 )
 
-// defaultMemory is a share of the usable memory. On a host with many cores and little
-// memory it is more, up to half, so that each core can take the largest request.
+// defaultMemory is how much off-heap memory the broker takes when nobody else wants it.
 func defaultMemory(usable int64, cores int) int64 {
-	return max(usable/memoryShare, min(int64(cores)*leastMemory, usable/2), leastMemory)
+	return max(usable/memoryShare, memoryFloor(usable, cores))
+}
+
+// memoryFloor is what it keeps also when memory is short. On a host with many cores and
+// little memory that is up to half of it, so that each core can take the largest request.
+func memoryFloor(usable int64, cores int) int64 {
+	return max(usable/floorShare, min(int64(cores)*leastMemory, usable/2), leastMemory)
 }
 
 // defaultCores leaves one processor to the kernel's network work, raft and the collector.

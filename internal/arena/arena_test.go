@@ -1,6 +1,7 @@
 package arena
 
 import (
+	"math"
 	"math/rand/v2"
 	"testing"
 	"unsafe"
@@ -128,7 +129,7 @@ func TestRandomUse(t *testing.T) {
 			t.Fatalf("step %d: held %d, model %d", step, p.Held(), sum)
 		}
 		if step%1000 == 0 {
-			p.Trim()
+			p.Trim(math.MaxInt64)
 			checkBooks(t, p)
 		}
 	}
@@ -196,7 +197,7 @@ func TestTrim(t *testing.T) {
 			p.Release(b)
 		}
 	}
-	p.Trim()
+	p.Trim(math.MaxInt64)
 	if keep.Mem[5] != 77 {
 		t.Fatal("Trim touched a held buffer")
 	}
@@ -209,7 +210,7 @@ func TestTrim(t *testing.T) {
 	}
 	p.Release(next)
 	p.Release(keep)
-	p.Trim()
+	p.Trim(math.MaxInt64)
 	if p.Mapped() != 0 {
 		t.Fatalf("%d bytes mapped for nothing", p.Mapped())
 	}
@@ -296,6 +297,43 @@ func TestSlabsAheadOfNeed(t *testing.T) {
 		t.Errorf("mapped %d MiB beside the slabs at hand", (p.Mapped()-mapped)>>20)
 	}
 	for _, b := range held {
+		p.Release(b)
+	}
+	if err := p.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A pool whose budget is lowered hands nothing out until enough is free again, and
+// gives its free memory back in steps.
+func TestBudgetLowered(t *testing.T) {
+	p := New(16 << 20)
+	var bufs []*Buf
+	for range 16 {
+		bufs = append(bufs, p.Get(1<<20))
+	}
+	p.SetBudget(4 << 20)
+	if p.Get(4096) != nil {
+		t.Fatal("memory beyond the new budget")
+	}
+	for _, b := range bufs[3:] {
+		p.Release(b)
+	}
+	for steps, want := 0, int64(12<<20); want > 0; steps++ {
+		given := p.Trim(1 << 20)
+		if given < 1<<20 || given > slabSize || steps > 13 {
+			t.Fatalf("step %d gave %d bytes back", steps, given)
+		}
+		want -= given
+	}
+	if p.Mapped() != slabSize {
+		t.Fatalf("%d bytes mapped for 3 MiB", p.Mapped())
+	}
+	b := p.Get(1 << 20)
+	if b == nil {
+		t.Fatal("nothing within the new budget")
+	}
+	for _, b := range append(bufs[:3], b) {
 		p.Release(b)
 	}
 	if err := p.Close(); err != nil {

@@ -16,7 +16,7 @@
 //
 //	I1  A Buf is either free (Refs == 0, in the pool) or held (Refs ≥ 1).
 //	I2  Memory is 4096-aligned, so that any Buf can be used with O_DIRECT.
-//	I3  Bytes held never exceed the budget: Get returns nil instead.
+//	I3  Get never takes the bytes held beyond the budget: it returns nil instead.
 //	I4  Two held Bufs never overlap; a page belongs to one Buf or one free block.
 //	I5  No two free buddies of one size stand side by side: they are one block.
 //	I6  In steady state neither Get nor Release allocates on Go's heap.

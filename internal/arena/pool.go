@@ -2,6 +2,7 @@ package arena
 
 import (
 	"fmt"
+	"math"
 	"sync/atomic"
 	"unsafe"
 
@@ -27,6 +28,7 @@ type Pool struct {
 
 	ready   [][]byte // slabs made ready ahead
 	wanting bool     // more are on their way
+	trimAt  int      // slab that Trim looked at last
 }
 
 // New returns an empty pool that will never hold more than budget bytes. It maps
@@ -99,13 +101,16 @@ func (p *Pool) Mapped() int64 { return p.mapped.Load() }
 // Budget is the most bytes that may be held.
 func (p *Pool) Budget() int64 { return p.budget }
 
+// SetBudget changes it. What is held beyond the new one stays until it is released.
+func (p *Pool) SetBudget(n int64) { p.budget = n }
+
 // Close gives everything back to the kernel. Buffers still held are an error, and
 // then nothing is given back: somebody may yet touch them.
 func (p *Pool) Close() error {
 	if held := p.Held(); held != 0 {
 		return fmt.Errorf("arena: close: %d bytes are still held", held)
 	}
-	p.Trim()
+	p.Trim(math.MaxInt64)
 	invariant.Check(p.Mapped() == 0)
 	return nil
 }

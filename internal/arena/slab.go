@@ -129,36 +129,52 @@ func (p *Pool) addSlab() bool {
 	return true
 }
 
-// Trim gives free memory back to the kernel: empty slabs wholly, free blocks of
-// the others page by page. For idle cores: it costs a system call per block.
-func (p *Pool) Trim() {
-	p.mapped.Add(-int64(len(p.ready)) * slabSize)
-	Forget(p.ready)
-	p.ready = nil
-	for i := range p.slabs {
-		s := &p.slabs[i]
-		if s.mem == nil {
+// Trim gives about most bytes of free memory back to the kernel, and says how many it
+// gave: empty slabs wholly, free blocks of the others one by one. It goes on where it
+// stopped the last time. Each block costs a system call.
+func (p *Pool) Trim(most int64) (given int64) {
+	for n := len(p.ready); n > 0 && given < most; n-- {
+		Forget(p.ready[n-1:])
+		p.ready = p.ready[:n-1]
+		p.mapped.Add(-slabSize)
+		given += slabSize
+	}
+	for range p.slabs {
+		if given >= most {
+			return given
+		}
+		p.trimAt = (p.trimAt + 1) % len(p.slabs)
+		given += p.trimSlab(p.trimAt)
+	}
+	return given
+}
+
+func (p *Pool) trimSlab(i int) (given int64) {
+	s := &p.slabs[i]
+	if s.mem == nil {
+		return 0
+	}
+	first := int32(i) * slabPages
+	for at := first; at < first+slabPages; {
+		e := &p.pages[at]
+		if e.size == 0 {
+			at++
 			continue
 		}
-		first := int32(i) * slabPages
-		for at := first; at < first+slabPages; {
-			e := &p.pages[at]
-			if e.size == 0 {
-				at++
-				continue
-			}
-			order := e.size - 1
-			if s.used == 0 {
-				p.unlink(at)
-			} else if !e.dry {
-				_ = unix.Madvise(p.memory(at, order), unix.MADV_DONTNEED)
-				e.dry = true
-			}
-			at += 1 << order
-		}
+		order := e.size - 1
 		if s.used == 0 {
-			p.unmap(s.mem)
-			s.mem = nil
+			p.unlink(at)
+		} else if !e.dry {
+			_ = unix.Madvise(p.memory(at, order), unix.MADV_DONTNEED)
+			e.dry = true
+			given += MinSize << order
 		}
+		at += 1 << order
 	}
+	if s.used == 0 {
+		p.unmap(s.mem)
+		s.mem = nil
+		given = slabSize
+	}
+	return given
 }
