@@ -8,19 +8,19 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// machine is what loses power: an ext4 filesystem on a loop device, on an image file or
-// on a disk with a volatile cache over it.
+// machine is what loses power, fails or fills up: a filesystem on a loop device, on an
+// image file or on a disk of ours over it, which has a volatile cache and fails when told.
 type machine struct {
-	image    string
-	mount    string // where the filesystem is
-	under    string // where the volatile disk is
-	volatile bool
+	kind  diskKind
+	image string
+	mount string // where the filesystem is
+	under string // where our disk is
 
 	disk   *volatileDisk // nil on a plain image
 	fuse   *fuseDisk
@@ -29,22 +29,41 @@ type machine struct {
 	losses int64 // blocks lost in all cuts
 }
 
-// The image is sparse: what a round writes, and room for journals.
+// diskKind is which machine is wanted.
+type diskKind struct {
+	fs   string // ext4 or xfs
+	ours bool   // a disk of ours below: with a volatile cache, and with faults
+	size int64  // of the image, which is sparse
+}
+
+// What a round of a fault writes, and room for journals.
 const (
 	imageBase     = 1 << 30
 	imagePerRound = 24 << 20
 )
 
-// newMachine makes a filesystem. It needs root, loop devices, mkfs.ext4, and /dev/fuse
-// if the disk is to be volatile; errSkipped says what is missing.
-func newMachine(ctx context.Context, dir string, volatile bool, rounds int) (*machine, error) {
-	m := &machine{image: filepath.Join(dir, "disk.img"), mount: filepath.Join(dir, "fs"),
-		under: filepath.Join(dir, "under"), volatile: volatile}
+// makers are the programs that make a filesystem, and the Debian packages they are in.
+var makers = map[string]struct {
+	program, pack, mount string
+	args                 []string
+}{
+	// Everything is laid out now: a lazy thread would write in the background later. No
+	// blocks are kept for root, who we are: full is full.
+	"ext4": {"mkfs.ext4", "e2fsprogs", "errors=remount-ro", []string{"-q", "-F", "-m", "0", "-J", "size=16",
+		"-E", "lazy_itable_init=0,lazy_journal_init=0"}},
+	"xfs": {"mkfs.xfs", "xfsprogs", "", []string{"-q", "-f"}},
+}
+
+// newMachine makes a filesystem. It needs root, loop devices, mkfs, and /dev/fuse if
+// the disk is to be ours; errSkipped says what is missing.
+func newMachine(ctx context.Context, dir string, kind diskKind) (*machine, error) {
+	m := &machine{kind: kind, image: filepath.Join(dir, kind.fs+".img"),
+		mount: filepath.Join(dir, kind.fs), under: filepath.Join(dir, "under-"+kind.fs)}
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("%w: mounting needs root", errSkipped)
 	}
 	needs := []string{"/dev/loop-control"}
-	if volatile {
+	if kind.ours {
 		needs = append(needs, "/dev/fuse")
 	}
 	for _, path := range needs {
@@ -52,30 +71,29 @@ func newMachine(ctx context.Context, dir string, volatile bool, rounds int) (*ma
 			return nil, fmt.Errorf("%w: no %s", errSkipped, path)
 		}
 	}
-	mkfs, err := exec.LookPath("mkfs.ext4")
+	maker := makers[kind.fs]
+	mkfs, err := exec.LookPath(maker.program)
 	if err != nil {
-		return nil, fmt.Errorf("%w: no mkfs.ext4 (Debian: e2fsprogs)", errSkipped)
+		return nil, fmt.Errorf("%w: no %s (Debian: %s)", errSkipped, maker.program, maker.pack)
 	}
 	if err := os.WriteFile(m.image, nil, 0o600); err != nil {
 		return nil, err
 	}
-	if err := os.Truncate(m.image, imageBase+int64(rounds)*imagePerRound); err != nil {
+	if err := os.Truncate(m.image, kind.size); err != nil {
 		return nil, err
 	}
-	// Everything is laid out now: a lazy thread would write in the background later.
-	out, err := exec.CommandContext(ctx, mkfs, "-q", "-F", "-J", "size=16", "-E",
-		"lazy_itable_init=0,lazy_journal_init=0", m.image).CombinedOutput()
-	if err != nil {
-		return nil, fmt.Errorf("chaos: mkfs.ext4: %w\n%s", err, out)
+	args := append(slices.Clone(maker.args), m.image)
+	if out, err := exec.CommandContext(ctx, mkfs, args...).CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("chaos: %s: %w\n%s", maker.program, err, out)
 	}
 	return m, os.MkdirAll(m.mount, 0o755)
 }
 
-// powerOn makes the filesystem be there again; ext4 replays its own journal.
+// powerOn makes the filesystem be there again; it replays its own journal.
 func (m *machine) powerOn() error {
 	file := m.image
 	m.on = true
-	if m.volatile {
+	if m.kind.ours {
 		var err error
 		if m.disk, err = openVolatileDisk(m.image); err != nil {
 			return err
@@ -92,56 +110,18 @@ func (m *machine) powerOn() error {
 		return fmt.Errorf("%w: loop device: %w", errSkipped, err)
 	}
 	m.loop = device
-	err = unix.Mount(device, m.mount, "ext4", unix.MS_NOATIME, "errors=remount-ro")
+	err = unix.Mount(device, m.mount, m.kind.fs, unix.MS_NOATIME, makers[m.kind.fs].mount)
 	_ = unix.Close(keep) // the mount holds the device now; it goes with the mount
+	if errors.Is(err, unix.ENODEV) {
+		return fmt.Errorf("%w: the kernel has no %s", errSkipped, m.kind.fs)
+	}
 	if err != nil {
 		return fmt.Errorf("chaos: mount %s: %w", device, err)
 	}
 	return nil
 }
 
-// attachLoop gives a loop device that detaches itself with its last user, and a handle
-// that keeps it until then.
-//
-// The files are opened without package os: that one asks the kernel to poll them, in a
-// call that the Go scheduler takes for short; a file of our own FUSE would block it, and
-// with it the goroutine that has to answer.
-func attachLoop(file string) (device string, keep int, err error) {
-	backing, err := unix.Open(file, unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return "", 0, err
-	}
-	defer unix.Close(backing)
-	control, err := unix.Open("/dev/loop-control", unix.O_RDWR|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return "", 0, err
-	}
-	defer unix.Close(control)
-	for range 20 {
-		number, err := unix.IoctlRetInt(control, unix.LOOP_CTL_GET_FREE)
-		if err != nil {
-			return "", 0, err
-		}
-		device = fmt.Sprintf("/dev/loop%d", number)
-		keep, err = unix.Open(device, unix.O_RDWR|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return "", 0, err
-		}
-		err = unix.IoctlLoopConfigure(keep, &unix.LoopConfig{
-			Fd: uint32(backing), Info: unix.LoopInfo64{Flags: unix.LO_FLAGS_AUTOCLEAR},
-		})
-		if err == nil {
-			return device, keep, nil
-		}
-		_ = unix.Close(keep)
-		if !errors.Is(err, unix.EBUSY) { // somebody else was quicker
-			return "", 0, err
-		}
-	}
-	return "", 0, errors.New("all taken")
-}
-
-// The filesystem's shutdown request (EXT4_IOC_SHUTDOWN, the same number as xfs's), and
+// The filesystem's shutdown request (EXT4_IOC_SHUTDOWN, the same number as XFS_IOC_GOINGDOWN), and
 // its way without a flush of the filesystem's journal.
 const (
 	fsIOCShutdown = 0x8004587d
@@ -212,32 +192,4 @@ func (m *machine) clear() error {
 		m.disk = nil
 	}
 	return err
-}
-
-// unmount waits for a filesystem to be free; at last it is taken away regardless.
-func unmount(dir string) error {
-	for range 200 {
-		switch err := unix.Unmount(dir, 0); {
-		case err == nil, errors.Is(err, unix.EINVAL): // EINVAL: nothing is mounted there
-			return nil
-		case !errors.Is(err, unix.EBUSY):
-			return fmt.Errorf("chaos: umount %s: %w", dir, err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-	return errors.Join(fmt.Errorf("chaos: %s stayed busy", dir), unix.Unmount(dir, unix.MNT_DETACH))
-}
-
-// waitDetached waits until the device has let go of its file: the same image on two
-// devices would be a disaster.
-func waitDetached(device string) error {
-	backing := filepath.Join("/sys/block", filepath.Base(device), "loop", "backing_file")
-	for range 500 {
-		name, err := os.ReadFile(backing)
-		if err != nil || !strings.Contains(string(name), scratchPrefix) {
-			return nil
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return fmt.Errorf("chaos: %s does not let go of its file", device)
 }

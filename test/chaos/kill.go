@@ -156,10 +156,10 @@ func (w *world) figures() {
 	starts := slices.Clone(w.b.starts)
 	slices.Sort(starts)
 	if len(starts) > 0 {
-		w.t.figure["start_ms_median"] = starts[len(starts)/2].Milliseconds()
-		w.t.figure["start_ms_max"] = starts[len(starts)-1].Milliseconds()
+		w.t.note("start_ms_median", starts[len(starts)/2].Milliseconds())
+		w.t.note("start_ms_max", starts[len(starts)-1].Milliseconds())
 	}
-	w.t.figure["bitten"] = w.bitten
+	w.t.note("bitten", w.bitten)
 }
 
 // kill is kill -9 under load, over one data directory.

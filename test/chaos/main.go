@@ -27,6 +27,7 @@ type options struct {
 	dir        string
 	mutant     bool
 	device     string
+	fs         string
 	keep       bool
 	verbose    bool
 }
@@ -40,8 +41,11 @@ type trial struct {
 	passed   int
 	findings []string
 
-	directories int // storm: of partitions, after clean stops
-	ackedBefore int // recreate: acknowledged in former lives of the topic
+	directories int   // storm: of partitions, after clean stops
+	ackedBefore int   // recreate: acknowledged in former lives of the topic
+	blocksLost  int64 // power: of all filesystems
+	tag         string
+	before      [3]int // sent, acked, read in histories that are closed
 	figure      map[string]any
 	undo        []func()
 }
@@ -67,11 +71,13 @@ func main() {
 	flag.StringVar(&o.dir, "dir", "", "where to put scratch data; a temporary directory when empty")
 	flag.BoolVar(&o.mutant, "mutant", false, "power: test a build without the sync, which must be caught")
 	flag.StringVar(&o.device, "device", "volatile", "power: volatile (a disk cache that is lost) or plain")
+	flag.StringVar(&o.fs, "fs", "both", "power, eio, enospc: ext4, xfs, both with half of the rounds each")
 	flag.BoolVar(&o.keep, "keep", false, "keep the scratch directory of a failed run")
 	flag.BoolVar(&o.verbose, "v", false, "a line for every round")
 	flag.Parse()
 	if faults[o.fault] == nil || flag.NArg() > 0 || o.rounds < 1 ||
-		(o.io != "both" && o.io != "uring" && o.io != "epoll") {
+		(o.io != "both" && o.io != "uring" && o.io != "epoll") ||
+		(o.fs != "both" && makers[o.fs].program == "") {
 		flag.Usage()
 		os.Exit(2)
 	}
@@ -176,9 +182,9 @@ func (t *trial) conclude(err error) int {
 	if len(t.findings) > 0 {
 		failed = max(1, t.rounds-t.passed)
 	}
-	sent, acked, reads := t.h.Counts()
+	t.newHistory()
 	t.figure["fault"], t.figure["io"], t.figure["durability"] = t.fault, t.io, t.durability
-	t.figure["sent"], t.figure["acked"], t.figure["reads"] = sent, acked, reads
+	t.figure["sent"], t.figure["acked"], t.figure["reads"] = t.before[0], t.before[1], t.before[2]
 	t.figure["findings"] = len(t.findings)
 	line, _ := json.Marshal(map[string]any{"figure": t.figure, "seed": t.seed})
 	fmt.Printf("%s\n%d passed, %d failed\n", line, t.passed, failed)

@@ -31,7 +31,7 @@ func (t *trial) powerMutant(ctx context.Context) error {
 	switch {
 	case errors.Is(err, errSkipped):
 		return err
-	case t.figure["blocks_lost"] != int64(0) && (errors.Is(err, errNoStart) || lossFound(t.h.Check())):
+	case t.blocksLost != 0 && (errors.Is(err, errNoStart) || lossFound(t.h.Check())):
 		t.logf("the build without sync was caught in round %d:", rounds+1)
 		if errors.Is(err, errNoStart) {
 			t.finding("%v", err)
@@ -62,17 +62,15 @@ func lossFound(found []checker.Anomaly) bool {
 	return false
 }
 
+// powerRun gives each filesystem its share of the rounds.
 func (t *trial) powerRun(ctx context.Context) error {
-	m, err := newMachine(ctx, t.scratch, t.device == "volatile", t.rounds)
+	t.figure["device"] = t.device
+	return t.onEachFS(ctx, t.powerOn)
+}
+
+func (t *trial) powerOn(ctx context.Context, kind string, rounds int) error {
+	m, err := t.machine(ctx, diskKind{kind, t.device == "volatile", imageBase + int64(rounds)*imagePerRound})
 	if err != nil {
-		return err
-	}
-	t.later(func() {
-		if err := m.clear(); err != nil {
-			t.logf("%v", err)
-		}
-	})
-	if err := m.powerOn(); err != nil {
 		return err
 	}
 	b, err := newBroker(t.bin, t.scratch, t.durability, smallest...)
@@ -85,18 +83,17 @@ func (t *trial) powerRun(ctx context.Context) error {
 		return err
 	}
 	defer w.figures()
-	t.figure["device"] = t.device
-	defer func() { t.figure["blocks_lost"] = m.losses }()
-	for round := 1; round <= t.rounds; round++ {
+	defer func() { t.blocksLost += m.losses; t.note("blocks_lost", m.losses) }()
+	for round := 1; round <= rounds; round++ {
 		if err := w.powerOnce(ctx, m, round); err != nil {
-			return fmt.Errorf("round %d: %w", round, err)
+			return fmt.Errorf("%s, round %d: %w", kind, round, err)
 		}
-		if !t.judged(fmt.Sprintf("round %d", round), t.h.Anomalies()) {
+		if !t.judged(fmt.Sprintf("%s, round %d", kind, round), t.h.Anomalies()) {
 			return errors.New("chaos: ended at the first finding")
 		}
 		t.passed++
 	}
-	return w.finish(ctx, t.rounds)
+	return w.finish(ctx, rounds)
 }
 
 func (w *world) powerOnce(ctx context.Context, m *machine, round int) error {
@@ -124,7 +121,8 @@ func (w *world) powerOnce(ctx context.Context, m *machine, round int) error {
 	if err := w.b.start(ctx, l); err != nil {
 		return err
 	}
-	w.t.detail("round %d: %s, %d records on their way, %d blocks lost, ready in %s", round, l, waiting,
+	w.t.detail("%s, round %d: %s, %d records on their way, %d blocks lost, ready in %s",
+		m.kind.fs, round, l, waiting,
 		lost, w.b.starts[len(w.b.starts)-1].Round(1e6))
 	if err := w.load.errors(); err != nil {
 		return err
