@@ -85,7 +85,9 @@ func run(ctx context.Context) error {
 func contestants(repo, work string, jars *kafka.Jars) []*bench.Contestant {
 	binary := filepath.Join(repo, "bin/millrace")
 	args := strings.Fields(os.Getenv("MILLRACE_ARGS"))
-	other := append([]string{"--cores", strconv.Itoa(bench.OtherCores())}, args...)
+	// Two that each take what memory there is would shrink each other.
+	other := append([]string{"--cores", strconv.Itoa(bench.OtherCores()), "--set",
+		"memory.bytes=2147483648"}, args...)
 	return []*bench.Contestant{
 		bench.Millrace(binary, filepath.Join(work, bench.Ours), bench.Ours, args...),
 		bench.Millrace(binary, filepath.Join(work, bench.OursOther), bench.OursOther, other...),
