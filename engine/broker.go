@@ -125,6 +125,7 @@ func (b *Broker) openStorage() error {
 		Durability:  b.cfg.Durability,
 		JournalFile: b.cfg.JournalFile, JournalMax: b.cfg.JournalMaxBytes / int64(n),
 		CacheBytes: b.cfg.CacheBytes / int64(n), Log: b.cfg.Log, Now: b.cfg.Clock.Now,
+		Serial: b.cfg.serial,
 	}, n, b.known())
 	if err != nil {
 		return err

@@ -54,6 +54,8 @@ type Config struct {
 	Clock clock.Clock
 	FS    vfs.FS
 	Seed  uint64 // of session and member ids; 0 takes a random one
+
+	serial bool // storage opens without goroutines: Assemble
 	// Version is the program's, for logs and metrics.
 	Version string
 }

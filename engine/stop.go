@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"millrace/internal/mutant"
 	"millrace/netio"
 	"millrace/protocol"
 )
@@ -42,7 +43,7 @@ func (c *Core) stop() {
 func (c *Core) stopStep() {
 	c.hangUpIdle(c.now.Mono >= c.drainUntil)
 	c.calm++
-	if c.open.Load() > 0 {
+	if c.open.Load() > 0 && !(mutant.DrainAlone && c.conns.live == 0) {
 		c.calm = 0
 	}
 	late := c.now.Mono >= c.drainUntil+drainGrace && c.conns.live == 0

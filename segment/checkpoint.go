@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"millrace/internal/mutant"
 	"millrace/internal/vfs"
 	"millrace/protocol"
 )
@@ -85,7 +86,7 @@ func (t *checkpointTask) all() error {
 			return err
 		}
 	}
-	if many {
+	if many && !mutant.CheckpointFirst {
 		if err := t.fs.SyncFS(logRoot(t.dir)); err != nil {
 			return fmt.Errorf("segment: syncfs: %w", err)
 		}
@@ -173,7 +174,7 @@ func (t *checkpointTask) edit(id protocol.TopicID, name string, mode vfs.Mode, s
 		return err
 	}
 	err = change(file)
-	if err == nil && sync {
+	if err == nil && sync && !mutant.CheckpointFirst {
 		err = file.Sync()
 	}
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"millrace/internal/arena"
 	"millrace/internal/clock"
 	"millrace/internal/invariant"
+	"millrace/internal/mutant"
 )
 
 // group is what one journal write carries: a commit header and entries.
@@ -327,6 +328,9 @@ func (s *Shard) commit(out *Effects) {
 	s.stats.CommitSize.Observe(int64(st.padded))
 	st.issued = s.now.Mono
 	s.writeCommit(out)
+	if mutant.AckEarly || mutant.HighEarly {
+		s.promise(g)
+	}
 	s.pump()
 }
 
@@ -393,7 +397,7 @@ func (s *Shard) commitWritten(from, res int32) {
 		return
 	}
 	st.written = int(from + res)
-	if st.written < st.padded {
+	if st.written < st.padded && !mutant.ShortIsWhole {
 		s.j.resume = true // short: go on where it stopped
 		return
 	}
@@ -414,7 +418,7 @@ func (s *Shard) syncsCommits() bool { return syncCommits && s.o.Durability == Fs
 
 func (s *Shard) commitSynced(res int32) {
 	switch {
-	case again(res):
+	case again(res), mutant.RetrySync && res < 0:
 		s.j.resume = true
 	case res < 0:
 		s.latch("journal sync", s.j.flyingIn.name, res)
@@ -423,11 +427,23 @@ func (s *Shard) commitSynced(res int32) {
 	}
 }
 
-// committed moves the marks of every log in the commit (I3).
+// committed ends a commit: what it carries is promised.
 func (s *Shard) committed() {
 	st := &s.st
 	g := st.flying
-	if g.last > st.durable {
+	s.promise(g)
+	clear(g.touched)
+	g.n, g.entries = 0, 0
+	g.letGo(s.pool)
+	st.spare, st.flying, st.ended = g, nil, true
+	s.j.flyingIn = nil
+	s.pump()
+}
+
+// promise moves the marks of every log in the commit (I3).
+func (s *Shard) promise(g *group) {
+	st := &s.st
+	if g.last > st.durable && !(mutant.HighEarly && st.written < st.padded) {
 		st.durable = g.last
 	}
 	for i := range g.touched {
@@ -437,7 +453,7 @@ func (s *Shard) committed() {
 			continue
 		}
 		m := &l.marks
-		m.Durable = max(m.Durable, t.end)
+		m.Written, m.Durable = max(m.Written, t.end), max(m.Durable, t.end)
 		if t.end > m.High {
 			m.High, m.Stable = t.end, t.end
 			l.highAbs = t.abs
@@ -446,11 +462,5 @@ func (s *Shard) committed() {
 				s.advanced = append(s.advanced, l)
 			}
 		}
-		t.log = nil
 	}
-	g.n, g.entries = 0, 0
-	g.letGo(s.pool)
-	st.spare, st.flying, st.ended = g, nil, true
-	s.j.flyingIn = nil
-	s.pump()
 }

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"millrace/internal/mutant"
 	"millrace/internal/vfs"
 	"millrace/protocol"
 )
@@ -163,7 +164,7 @@ func (sh *shared) inDir(files vfs.FS, dir string, id protocol.TopicID, f func() 
 		return err
 	case !ok:
 		return fmt.Errorf("%s: %w", filepath.Join(dir, metadataName), fs.ErrNotExist)
-	case have != id:
+	case have != id && !mutant.ByName:
 		return errReplaced
 	}
 	return f()
@@ -216,7 +217,7 @@ func makePartitionDir(sh *shared, files vfs.FS, dir string, id protocol.TopicID)
 	if err != nil {
 		return err
 	}
-	if ok && have == id {
+	if ok && (have == id || mutant.ByName) {
 		return nil
 	}
 	if ok && !sh.isDropped(have) {

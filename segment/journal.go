@@ -8,6 +8,7 @@ import (
 	"millrace/internal/arena"
 	"millrace/internal/clock"
 	"millrace/internal/invariant"
+	"millrace/internal/mutant"
 	"millrace/internal/vfs"
 )
 
@@ -176,11 +177,15 @@ func makeJournalFile(fs vfs.FS, dir string, id [16]byte, number uint64, size int
 		_ = fs.Remove(name)
 		return madeFile{err: fmt.Errorf("segment: prewrite %s: %w", name, err)}
 	}
+	made := madeFile{file: &jfile{name: name, f: f, size: size}}
+	if mutant.SkipDirSync {
+		return made
+	}
 	if err := fs.SyncDir(journalDir(dir)); err != nil {
 		_ = f.Close()
 		return madeFile{err: fmt.Errorf("segment: sync %s: %w", journalDir(dir), err)}
 	}
-	return madeFile{file: &jfile{name: name, f: f, size: size}}
+	return made
 }
 
 func prewrite(f vfs.File, id [16]byte, number uint64, size int64, boot uint64) error {

@@ -14,7 +14,9 @@ import (
 	"millrace/internal/arena"
 	"millrace/internal/clock"
 	"millrace/internal/invariant"
+	"millrace/internal/mutant"
 	"millrace/protocol"
+	"millrace/segment/producer"
 )
 
 // Defaults of Options.
@@ -236,7 +238,7 @@ func (op *opening) readJournals() error {
 			}
 		}
 	}
-	err = parallel(len(op.files), 4, func(i int) error {
+	err = parallel(len(op.files), op.o.workers(4), func(i int) error {
 		f, err := scanJournal(op.o.FS, op.files[i].name, op.o.Directory, op.rep.Clean)
 		if err != nil {
 			return err
@@ -262,9 +264,25 @@ func (op *opening) readJournals() error {
 	return err
 }
 
-// parallel runs f(0) … f(n−1) on a few goroutines and returns the first error by
-// index.
+// workers is on how many goroutines something is done for which most suit.
+func (o *Options) workers(most int) int {
+	if o.Serial {
+		return 1
+	}
+	return most
+}
+
+// parallel runs f(0) … f(n−1) on a few goroutines, on the caller's if it is one, and
+// returns the first error by index.
 func parallel(n, workers int, f func(i int) error) error {
+	if workers == 1 {
+		for i := range n {
+			if err := f(i); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	errs := make([]error, n)
 	var wg sync.WaitGroup
 	next := make(chan int, n)
@@ -374,6 +392,9 @@ func (l *Log) restore(r *logRecord) string {
 	if err := l.producers.Decode(r.producers); err != nil {
 		return "producers"
 	}
+	if mutant.ForgetProducers {
+		l.producers = producer.State{}
+	}
 	if err := l.epochs.Decode(r.epochs); err != nil {
 		return "epochs"
 	}
@@ -409,7 +430,7 @@ func (op *opening) markBoot() error {
 // replayAll applies the journals, every core its own logs.
 func (op *opening) replayAll() error {
 	rs := make([]*replayer, op.cores)
-	err := parallel(op.cores, op.cores, func(i int) error {
+	err := parallel(op.cores, op.o.workers(op.cores), func(i int) error {
 		s := op.shards[i]
 		rs[i] = &replayer{s: s, fs: op.o.FS, now: s.now.Wall}
 		return rs[i].run(op.chains)
@@ -447,7 +468,7 @@ func (op *opening) journalFiles() error {
 			spare = append(spare, f)
 		}
 	}
-	err := parallel(op.cores, op.cores, func(i int) error {
+	err := parallel(op.cores, op.o.workers(op.cores), func(i int) error {
 		s := op.shards[i]
 		for k := i; k < len(old); k += op.cores {
 			if err := s.adopt(old[k], true); err != nil {

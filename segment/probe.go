@@ -20,7 +20,7 @@ const (
 // some slow. It writes into the second block of a free journal file, which nothing needs.
 func probeSync(f vfs.File) bool {
 	if vfs.IsFd(f.Fd()) {
-		return false // a file in memory has no pwritev2
+		return !vfs.HasDsync(f) // a file in memory has no pwritev2
 	}
 	mem, done := aligned(block)
 	defer done()

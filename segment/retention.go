@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"millrace/internal/clock"
+	"millrace/internal/mutant"
 	"millrace/internal/vfs"
 )
 
@@ -107,7 +108,10 @@ func (s *Shard) SetStart(l *Log, offset int64) Seq {
 		return s.st.durable
 	}
 	h := entryHeader{kind: kindStart, tp: l.TP, offset: offset}
-	seq := s.stage(l, &h, nil, l.tail.end, 0)
+	seq := s.st.durable
+	if !mutant.UnloggedStart {
+		seq = s.stage(l, &h, nil, l.tail.end, 0)
+	}
 	l.setStart(offset)
 	if l.startSeq == 0 {
 		s.keep.starts = append(s.keep.starts, l)
@@ -135,7 +139,7 @@ func (s *Shard) applyStarts() {
 		if l.dropped {
 			continue
 		}
-		if l.startSeq > s.st.durable {
+		if l.startSeq > s.st.durable && !mutant.RemoveEarly {
 			kept = append(kept, l)
 			continue
 		}
@@ -304,7 +308,7 @@ func moveAway(sh *shared, files vfs.FS, dir, id, gone string) error {
 	sh.dirs.Lock()
 	defer sh.dirs.Unlock()
 	have, ok, err := readMetadata(files, dir)
-	if err != nil || !ok || have.String() != id {
+	if err != nil || !ok || have.String() != id && !mutant.ByName {
 		return err
 	}
 	if err := files.RemoveAll(gone); err != nil {

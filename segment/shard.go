@@ -12,6 +12,7 @@ import (
 	"millrace/internal/arena"
 	"millrace/internal/clock"
 	"millrace/internal/invariant"
+	"millrace/internal/mutant"
 	"millrace/protocol"
 )
 
@@ -370,7 +371,7 @@ const missingTries = 10
 // core has yet to hear of.
 func (s *Shard) trouble(what string, err error) {
 	missing := errors.Is(err, fs.ErrNotExist) && s.missing < missingTries
-	if !noSpace(err) && !missing {
+	if !noSpace(err) && !missing && !mutant.RetryCheckpoint {
 		s.fail(what, err)
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"millrace/internal/invariant"
+	"millrace/internal/mutant"
 	"millrace/protocol"
 )
 
@@ -233,6 +234,13 @@ func (w *sweep) noteIndex(g *seg) {
 func (s *Shard) writeCheckpoint() {
 	w := &s.sw
 	w.state = sweepWriting
+	if mutant.RecycleEarly {
+		s.j.recycle(w.free)
+		w.free = 0
+	}
+	if mutant.LateReplay {
+		w.replay = s.st.commits + 1
+	}
 	parts := append(w.parts, w.buf)
 	size := 0
 	for _, p := range parts {
@@ -363,7 +371,7 @@ func (x *indexing) persisted(offsets, times int) {
 // takeReleased takes over journal files of earlier boots once they are free.
 func (s *Shard) takeReleased() {
 	j := &s.j
-	if len(j.old) == 0 || !s.shared.released.Load() {
+	if len(j.old) == 0 || !s.shared.released.Load() && !mutant.ReleaseEarly {
 		return
 	}
 	for _, f := range j.old {

@@ -43,6 +43,8 @@ type Options struct {
 
 	Log *slog.Logger
 	Now func() clock.Now // for Open only
+
+	Serial bool // Open starts no goroutines: the simulator's are deterministic
 }
 
 // Known is what the raft image says should be on disk.

@@ -21,7 +21,9 @@ type room struct {
 }
 
 // base is open to every room; its own members import only each other.
-var base = []string{"internal/arena", "internal/clock", "internal/vfs", "internal/invariant"}
+var base = []string{
+	"internal/arena", "internal/clock", "internal/vfs", "internal/invariant", "internal/mutant",
+}
 
 const (
 	kmsg  = "github.com/twmb/franz-go/pkg/kmsg"
@@ -66,6 +68,7 @@ var rooms = []room{
 	{path: "internal/clock", external: []string{xsys}},
 	{path: "internal/vfs", external: []string{xsys}},
 	{path: "internal/invariant"},
+	{path: "internal/mutant"},
 	{path: "internal/deps", external: []string{"*"}},
 	{path: "internal/tidy"},
 	{path: "internal/cli", project: []string{"netio"}, external: []string{"github.com/spf13", franz, xsys}},

@@ -25,6 +25,7 @@ type Mem struct {
 	capacity int64 // bytes; 0 = no limit
 	used     int64 // blocks in use × blockSize
 	noDirect bool
+	noDsync  bool
 	calls    int64 // made so far
 	lastCall int64 // the power fails at this call; 0: it does not
 	life     int   // counts Crash and Kill: files of an earlier life are dead (I5)
@@ -76,6 +77,26 @@ func (m *Mem) SetDirect(on bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.noDirect = !on
+}
+
+// SetDsync says whether this file system knows RWF_DSYNC (it does at first).
+func (m *Mem) SetDsync(on bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.noDsync = !on
+}
+
+// HasDsync says whether a file in memory can be written with RWF_DSYNC.
+func HasDsync(f File) bool {
+	switch f := f.(type) {
+	case *faultyFile:
+		return HasDsync(f.File)
+	case *memFile:
+		f.m.mu.Lock()
+		defer f.m.mu.Unlock()
+		return !f.m.noDsync
+	}
+	return true
 }
 
 // ErrPowerOff is the answer of every call after the one that PowerOffAfter named.
