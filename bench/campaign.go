@@ -139,10 +139,12 @@ func (c *Campaign) once(ctx context.Context, x *Contestant, args []string, confi
 	return r, err
 }
 
-// settle lets deleted files go and the disk come to rest (B2).
+// settle lets deleted files go and the disk come to rest (B2): where freed blocks are
+// discarded, removing gigabytes occupies a disk for seconds.
 func (c *Campaign) settle() {
 	time.Sleep(c.plan.Settle)
 	unix.Sync()
+	awaitDisks(disksRest, disksPatience)
 }
 
 // runLoad gives every contestant its turns under one load, in ABBA order.
