@@ -84,6 +84,7 @@ type opening struct {
 	records            map[protocol.TopicPartition]*logRecord
 	files              []*scanned
 	chains             []chain
+	dirs               map[string]bool // names under log/
 }
 
 // Open reads checkpoints and journals, and returns shards that are ready to serve:
@@ -115,7 +116,7 @@ func Open(o Options, cores int, k Known) ([]*Shard, Report, error) {
 func (op *opening) run() error {
 	steps := []func() error{
 		op.readBoot, op.readCheckpoints, op.readJournals, op.makeShards,
-		op.checkDirs, op.replayAll, op.finishLogs, op.markBoot, op.journalFiles,
+		op.checkDirs, op.replayAll, op.finishLogs, op.yieldReserve, op.markBoot, op.journalFiles,
 	}
 	sh := &shared{}
 	sh.unswept.Store(int32(op.cores))
@@ -156,6 +157,15 @@ func (op *opening) readBoot() error {
 	return nil
 }
 
+// checkpoint is one file, read.
+type checkpoint struct {
+	name    string
+	boot    uint64
+	core    int
+	head    checkpointHead
+	records []logRecord
+}
+
 // readCheckpoints keeps the newest record of every log.
 func (op *opening) readCheckpoints() error {
 	op.replay = map[journalID]uint64{}
@@ -164,30 +174,38 @@ func (op *opening) readCheckpoints() error {
 	if err != nil {
 		return fmt.Errorf("segment: list checkpoints: %w", err)
 	}
-	found := map[uint64]int{}
-	clean := map[uint64]bool{}
+	var all []checkpoint
 	for _, name := range names {
 		boot, core, ok := parseCheckpointName(name)
 		if !ok || boot < op.complete {
 			continue // a temporary name, or one whose removal was cut short
 		}
-		h, err := op.readCheckpoint(filepath.Join(checkpointDir(op.o.Dir), name))
-		if err != nil {
-			return err
+		all = append(all, checkpoint{name: name, boot: boot, core: core})
+	}
+	err = parallel(len(all), op.o.workers(8), func(i int) error { return op.readCheckpoint(&all[i]) })
+	if err != nil {
+		return err
+	}
+	found := map[uint64]int{}
+	clean := map[uint64]bool{}
+	for i := range all {
+		c := &all[i]
+		if found[c.boot] == 0 {
+			clean[c.boot] = true
 		}
-		if h.boot != boot || int(h.core) != core {
-			return &CorruptError{name, 0, "name"}
+		found[c.boot]++
+		clean[c.boot] = clean[c.boot] && c.head.clean
+		op.bootSeen = max(op.bootSeen, c.boot)
+		if found[c.boot] == int(c.head.cores) {
+			op.base = max(op.base, c.boot)
 		}
-		if found[boot] == 0 {
-			clean[boot] = true
+		op.replay[c.head.journal] = c.head.replay
+		for k := range c.records {
+			r := &c.records[k]
+			if have := op.records[r.tp]; have == nil || have.journal.boot() < r.journal.boot() {
+				op.records[r.tp] = r
+			}
 		}
-		found[boot]++
-		clean[boot] = clean[boot] && h.clean
-		op.bootSeen = max(op.bootSeen, boot)
-		if found[boot] == int(h.cores) {
-			op.base = max(op.base, boot)
-		}
-		op.replay[h.journal] = h.replay
 	}
 	if op.base < op.complete {
 		return &CorruptError{checkpointDir(op.o.Dir), 0,
@@ -197,29 +215,33 @@ func (op *opening) readCheckpoints() error {
 	return nil
 }
 
-func (op *opening) readCheckpoint(name string) (checkpointHead, error) {
+func (op *opening) readCheckpoint(c *checkpoint) error {
+	name := filepath.Join(checkpointDir(op.o.Dir), c.name)
 	b, err := op.o.FS.ReadFile(name)
 	if err != nil {
-		return checkpointHead{}, fmt.Errorf("segment: %w", err)
+		return fmt.Errorf("segment: %w", err)
 	}
 	h, records, rule := parseCheckpoint(b, op.o.Directory)
-	if rule != "" {
-		return h, &CorruptError{name, 0, rule}
+	switch {
+	case rule != "":
+		return &CorruptError{name, 0, rule}
+	case h.boot != c.boot || int(h.core) != c.core:
+		return &CorruptError{name, 0, "name"}
+	case uint64(h.logs)*recordFixed > uint64(len(records)):
+		return &CorruptError{name, int64(len(b) - len(records)), "records"}
 	}
+	c.head, c.records = h, make([]logRecord, 0, h.logs)
 	for range h.logs {
 		r, rest, ok := nextLogRecord(records)
 		if !ok {
-			return h, &CorruptError{name, int64(len(b) - len(records)), "record"}
+			return &CorruptError{name, int64(len(b) - len(records)), "record"}
 		}
-		if have := op.records[r.tp]; have == nil || have.journal.boot() < r.journal.boot() {
-			op.records[r.tp] = &r
-		}
-		records = rest
+		c.records, records = append(c.records, r), rest
 	}
 	if len(records) != 0 {
-		return h, &CorruptError{name, int64(len(b) - len(records)), "records"}
+		return &CorruptError{name, int64(len(b) - len(records)), "records"}
 	}
-	return h, nil
+	return nil
 }
 
 // readJournals scans all journal files, a few at a time. After a clean stop nothing
@@ -275,15 +297,13 @@ func (o *Options) workers(most int) int {
 // parallel runs f(0) … f(n−1) on a few goroutines, on the caller's if it is one, and
 // returns the first error by index.
 func parallel(n, workers int, f func(i int) error) error {
+	errs := make([]error, n)
 	if workers == 1 {
 		for i := range n {
-			if err := f(i); err != nil {
-				return err
-			}
+			errs[i] = f(i)
 		}
-		return nil
+		return firstOf(errs)
 	}
-	errs := make([]error, n)
 	var wg sync.WaitGroup
 	next := make(chan int, n)
 	for i := range n {
@@ -298,6 +318,10 @@ func parallel(n, workers int, f func(i int) error) error {
 		})
 	}
 	wg.Wait()
+	return firstOf(errs)
+}
+
+func firstOf(errs []error) error {
 	for _, err := range errs {
 		if err != nil {
 			return err
@@ -316,10 +340,20 @@ func (op *opening) makeShards() error {
 		}
 		s.now = now
 	}
+	op.rep.Boot = boot
+	return parallel(op.cores, op.o.workers(op.cores), func(i int) error {
+		return op.makeLogs(op.shards[i])
+	})
+}
+
+// makeLogs makes the logs of one core.
+func (op *opening) makeLogs(s *Shard) error {
 	for _, t := range op.known.Topics {
 		for p := range t.Partitions {
 			tp := protocol.TopicPartition{Topic: t.ID, Partition: p}
-			s := op.shards[CoreOf(tp, op.cores)]
+			if CoreOf(tp, op.cores) != s.core {
+				continue
+			}
 			l := s.Create(tp, t.Name, t.Config)
 			if r := op.records[tp]; r != nil {
 				if rule := l.restore(r); rule != "" {
@@ -329,7 +363,6 @@ func (op *opening) makeShards() error {
 			}
 		}
 	}
-	op.rep.Boot = boot
 	return nil
 }
 
