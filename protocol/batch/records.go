@@ -14,6 +14,7 @@ type Record struct {
 	Key        []byte // nil is null
 	Value      []byte // nil is null
 
+	rest        []byte // encoded: from the key to the end
 	headers     []byte // encoded
 	headerCount int32
 	size        int
@@ -79,6 +80,7 @@ func (it *Records) Next() bool {
 	r.Timestamp = it.time + c.varlong()
 	r.Delta = c.varint()
 	r.Offset = it.base + int64(r.Delta)
+	r.rest = c.b
 	r.Key = c.bytes()
 	r.Value = c.bytes()
 	r.headerCount = c.varint()

@@ -181,8 +181,8 @@ func TestEach(t *testing.T) {
 	noted(&s, 4, 1, 5, 1, 3)
 	out := ""
 	s.Each(func(i Info) { out += fmt.Sprintf("%+v\n", i) })
-	want := "{PID:4 Epoch:1 CoordinatorEpoch:-1 LastSeq:5 LastTimestamp:1003 TxnStartOffset:-1}\n" +
-		"{PID:9 Epoch:2 CoordinatorEpoch:-1 LastSeq:2 LastTimestamp:1000 TxnStartOffset:-1}\n"
+	want := "{PID:4 Epoch:1 CoordinatorEpoch:-1 LastSeq:5 LastOffset:3 LastTimestamp:1003 TxnStartOffset:-1}\n" +
+		"{PID:9 Epoch:2 CoordinatorEpoch:-1 LastSeq:2 LastOffset:2 LastTimestamp:1000 TxnStartOffset:-1}\n"
 	if out != want {
 		t.Fatalf("got\n%swant\n%s", out, want)
 	}

@@ -51,6 +51,7 @@ type Info struct {
 	Epoch            int16
 	CoordinatorEpoch int32 // -1: none
 	LastSeq          int32
+	LastOffset       int64 // of its last batch, −1: none
 	LastTimestamp    int64
 	TxnStartOffset   int64 // -1: none
 }
@@ -66,12 +67,12 @@ func (s *State) Each(f func(Info)) {
 	})
 	for _, i := range order {
 		e := &s.entries[i]
-		lastSeq := int32(-1)
+		lastSeq, lastOffset := int32(-1), int64(-1)
 		if e.count > 0 {
-			lastSeq = e.at(e.count - 1).lastSeq
+			lastSeq, lastOffset = e.at(e.count-1).lastSeq, e.at(e.count-1).lastOffset
 		}
 		f(Info{PID: e.pid, Epoch: e.epoch, CoordinatorEpoch: e.coordinator, LastSeq: lastSeq,
-			LastTimestamp: e.lastTimestamp, TxnStartOffset: e.txnStart})
+			LastOffset: lastOffset, LastTimestamp: e.lastTimestamp, TxnStartOffset: e.txnStart})
 	}
 }
 
