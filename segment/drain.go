@@ -1,6 +1,10 @@
 package segment
 
-import "millrace/internal/clock"
+import (
+	"time"
+
+	"millrace/internal/clock"
+)
 
 // Drain begins a clean stop: everything is written to segment files, trimmed to
 // size, indexed, and noted in a last checkpoint. Nothing may be appended any more.
@@ -15,15 +19,29 @@ func (s *Shard) quiet() bool {
 	return st.flying == nil && st.qhead == len(st.queue) && st.gather.entries == 0
 }
 
+// drainPatience is how long a clean stop waits for space on a full disk. The journal
+// holds what the segments lack: the next start replays it.
+const drainPatience = 2 * time.Second
+
 // drainTurn notices the end of a clean stop.
 func (s *Shard) drainTurn() {
-	if !s.draining || s.drained || !s.sw.final || s.sw.state != sweepIdle {
+	if !s.draining || s.drained {
 		return
+	}
+	if s.drainBy == 0 {
+		s.drainBy = s.now.Mono.Add(drainPatience)
 	}
 	if s.fl.flying > 0 || len(s.newJobs) > 0 || s.jobsRunning() {
 		return
 	}
-	s.drained = true
+	switch {
+	case s.sw.final && s.sw.state == sweepIdle:
+		s.drained = true
+	case s.full && s.quiet() && s.now.Mono >= s.drainBy:
+		s.o.Log.Warn("stopped without writing all segments: the next start recovers from the journal",
+			"err", s.why)
+		s.drained = true
+	}
 }
 
 func (s *Shard) jobsRunning() bool {
@@ -44,6 +62,9 @@ func (s *Shard) Next() clock.Instant {
 		return s.now.Mono
 	}
 	at := s.keep.next
+	if s.draining {
+		at = clock.Never // there are no more rounds of retention
+	}
 	if s.full {
 		at = min(at, s.fullUntil)
 	}
@@ -73,7 +94,7 @@ func (s *Shard) busyNow() bool {
 		return true
 	case s.fl.head < len(s.fl.queue) && s.fl.flying < s.fl.most:
 		return true
-	case s.keep.running:
+	case s.keep.running, s.verify.on && !s.verify.running && !s.draining:
 		return true
 	}
 	return len(s.j.old) > 0 && s.shared.released.Load()
