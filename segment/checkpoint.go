@@ -21,12 +21,14 @@ type restWrite struct {
 	base int64
 	pos  int64
 	data []byte
+	bare bool // has no .index yet: Kafka's tools want one, even if it is empty
 }
 
 func (w *sweep) noteRest(l *Log, g *seg, part []byte) {
 	w.rest = append(w.rest, restWrite{
 		log: l, dir: l.dir(), base: g.base, pos: floor(g.size),
 		data: append([]byte(nil), part...),
+		bare: g.index.offsets == 0 && len(g.index.fresh) == 0,
 	})
 }
 
@@ -43,19 +45,22 @@ const manySyncs = 64
 
 // checkpointTask is the blocking end of a sweep.
 type checkpointTask struct {
-	sh    *shared
-	fs    vfs.FS
-	dir   string
-	boot  uint64
-	core  int
-	weak  bool // journal writes are not durable by themselves
-	sync  []syncItem
-	dirs  []string // of new files
-	index []indexWrite
-	rest  []restWrite
-	data  [][]byte // of the checkpoint, in pieces, without its CRC
-	segs  []*seg   // for the shard: not touched here
-	fresh []*seg
+	sh   *shared
+	fs   vfs.FS
+	dir  string
+	boot uint64
+	core int
+	weak bool // journal writes are not durable by themselves
+	many bool // one syncfs, instead of syncing each file
+
+	workers int // that may write at the same time
+	sync    []syncItem
+	dirs    []string // of new files
+	index   []indexWrite
+	rest    []restWrite
+	data    [][]byte // of the checkpoint, in pieces, without its CRC
+	segs    []*seg   // for the shard: not touched here
+	fresh   []*seg
 }
 
 // run makes segments, then indexes, then the checkpoint durable, in this order.
@@ -65,28 +70,30 @@ func (t *checkpointTask) run() checkpointDone {
 }
 
 func (t *checkpointTask) all() error {
-	many := len(t.sync)+len(t.dirs)+len(t.index)+len(t.rest) > manySyncs
+	t.many = len(t.sync)+len(t.dirs)+len(t.index)+len(t.rest) > manySyncs
+	t.noteDirs()
 	if t.weak { // the entry that sealed a segment is durable before the segment is cut
 		if err := t.fs.SyncFS(t.dir); err != nil {
 			return fmt.Errorf("segment: syncfs: %w", err)
 		}
 	}
-	for i := range t.rest {
-		if err := t.writeRest(&t.rest[i], many); err != nil {
+	steps := []func() error{
+		func() error {
+			return parallel(len(t.rest), t.workers, func(i int) error { return t.writeRest(&t.rest[i]) })
+		},
+		func() error {
+			return parallel(len(t.sync), t.workers, func(i int) error { return t.syncOne(&t.sync[i]) })
+		},
+		func() error {
+			return parallel(len(t.index), t.workers, func(i int) error { return t.writeIndex(&t.index[i]) })
+		},
+	}
+	for _, step := range steps {
+		if err := step(); err != nil {
 			return err
 		}
 	}
-	for _, item := range t.sync {
-		if err := t.syncOne(item, many); err != nil {
-			return err
-		}
-	}
-	for i := range t.index {
-		if err := t.writeIndex(&t.index[i], many); err != nil {
-			return err
-		}
-	}
-	if many && !mutant.CheckpointFirst {
+	if t.many && !mutant.CheckpointFirst {
 		if err := t.fs.SyncFS(logRoot(t.dir)); err != nil {
 			return fmt.Errorf("segment: syncfs: %w", err)
 		}
@@ -100,6 +107,18 @@ func (t *checkpointTask) all() error {
 		return fmt.Errorf("segment: write %s: %w", name, err)
 	}
 	return nil
+}
+
+// noteDirs adds the directories of files that this task makes.
+func (t *checkpointTask) noteDirs() {
+	for i := range t.rest {
+		t.dirs = append(t.dirs, t.rest[i].dir)
+	}
+	for i := range t.index {
+		if w := &t.index[i]; w.offsetAt == 0 || w.timeAt == 0 {
+			t.dirs = append(t.dirs, w.dir)
+		}
+	}
 }
 
 func (t *checkpointTask) syncDirs() error {
@@ -124,8 +143,9 @@ func (t *checkpointTask) syncDirs() error {
 
 // syncDir makes a partition's directory durable, whosever it is by now.
 func (t *checkpointTask) syncDir(dir string) error {
-	t.sh.dirs.Lock()
-	defer t.sh.dirs.Unlock()
+	lock := t.sh.dir(dir)
+	lock.Lock()
+	defer lock.Unlock()
 	f, err := t.fs.Open(filepath.Join(dir, metadataName), vfs.ReadWrite, false)
 	if err != nil {
 		return fmt.Errorf("segment: open %s: %w", filepath.Join(dir, metadataName), err)
@@ -143,84 +163,95 @@ func (t *checkpointTask) syncDir(dir string) error {
 	return nil
 }
 
-func (t *checkpointTask) syncOne(item syncItem, many bool) error {
-	if many && item.truncate < 0 {
-		return nil
-	}
-	name := segmentPath(item.dir, item.base, endLog)
-	return t.edit(item.id, name, vfs.ReadWrite, !many, func(f vfs.File) error {
-		if item.truncate < 0 {
-			return nil
-		}
-		return f.Truncate(item.truncate)
-	})
+// fileEdit is one change of a file: bytes at a place, then a cut to size.
+type fileEdit struct {
+	ending string
+	data   []byte
+	at     int64
+	cut    int64 // size afterwards, −1: as it is
 }
 
-// edit opens a file of a partition for one change, and makes that durable when sync.
-// In a directory that another topic has taken over there is nothing left to change.
-func (t *checkpointTask) edit(id protocol.TopicID, name string, mode vfs.Mode, sync bool,
-	change func(vfs.File) error) error {
-	var file vfs.File
-	err := t.sh.inDir(t.fs, filepath.Dir(name), id, func() (err error) {
-		if file, err = t.fs.Open(name, mode, false); err != nil {
-			return fmt.Errorf("segment: open %s: %w", name, err)
-		}
-		return nil
-	})
-	if errors.Is(err, errReplaced) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	err = change(file)
-	if err == nil && sync && !mutant.CheckpointFirst {
-		err = file.Sync()
-	}
-	if err != nil {
-		_ = file.Close()
-		return fmt.Errorf("segment: %s: %w", name, err)
-	}
-	return file.Close()
-}
-
-func (t *checkpointTask) writeRest(r *restWrite, many bool) error {
-	id := r.log.TP.Topic
-	if err := makePartitionDir(t.sh, t.fs, r.dir, id); err != nil {
-		return fmt.Errorf("segment: make %s: %w", r.dir, err)
-	}
-	name := segmentPath(r.dir, r.base, endLog)
-	t.dirs = append(t.dirs, r.dir)
-	return t.edit(id, name, vfs.Create, !many, func(f vfs.File) error {
-		if len(r.data) > 0 {
-			if _, err := f.WriteAt(r.data, r.pos); err != nil {
-				return err
+// edit changes files of one segment, made with their directory when create, and makes that
+// durable when sync. In a directory that another topic has taken over there is nothing left
+// to change.
+func (t *checkpointTask) edit(id protocol.TopicID, dir string, base int64, create, sync bool,
+	edits ...fileEdit) error {
+	files := make([]vfs.File, 0, 3)
+	open := func() error {
+		for i := range edits {
+			mode := vfs.Create
+			if edits[i].ending == endLog && !create {
+				mode = vfs.ReadWrite
 			}
+			name := segmentPath(dir, base, edits[i].ending)
+			f, err := t.fs.Open(name, mode, false)
+			if err != nil {
+				return fmt.Errorf("segment: open %s: %w", name, err)
+			}
+			files = append(files, f)
 		}
-		return f.Truncate(r.pos + int64(len(r.data)))
-	})
+		return nil
+	}
+	err := t.sh.inDir(t.fs, dir, id, create, open)
+	if errors.Is(err, errReplaced) && !create {
+		return nil
+	}
+	for i, f := range files {
+		if err == nil {
+			err = edits[i].do(f, sync)
+		}
+		if e := f.Close(); err == nil {
+			err = e
+		}
+	}
+	return err
 }
 
-func (t *checkpointTask) writeIndex(w *indexWrite, many bool) error {
-	put := func(ending string, b []byte, at int64) error {
-		if len(b) == 0 {
-			return nil
+func (e *fileEdit) do(f vfs.File, sync bool) error {
+	if len(e.data) > 0 {
+		if _, err := f.WriteAt(e.data, e.at); err != nil {
+			return fmt.Errorf("segment: write %s: %w", f.Name(), err)
 		}
-		name := segmentPath(w.dir, w.base, ending)
-		if at == 0 {
-			t.dirs = append(t.dirs, w.dir)
+	}
+	if e.cut >= 0 {
+		if err := f.Truncate(e.cut); err != nil {
+			return fmt.Errorf("segment: cut %s: %w", f.Name(), err)
 		}
-		return t.edit(w.id, name, vfs.Create, !many, func(f vfs.File) error {
-			if _, err := f.WriteAt(b, at); err != nil {
-				return err
-			}
-			return f.Truncate(at + int64(len(b)))
-		})
 	}
-	if err := put(endIndex, w.offsets, w.offsetAt); err != nil {
-		return err
+	if sync && !mutant.CheckpointFirst {
+		if err := f.Sync(); err != nil {
+			return fmt.Errorf("segment: sync %s: %w", f.Name(), err)
+		}
 	}
-	return put(endTime, w.times, w.timeAt)
+	return nil
+}
+
+func (t *checkpointTask) syncOne(item *syncItem) error {
+	if t.many && item.truncate < 0 {
+		return nil
+	}
+	return t.edit(item.id, item.dir, item.base, false, !t.many,
+		fileEdit{ending: endLog, cut: item.truncate})
+}
+
+func (t *checkpointTask) writeRest(r *restWrite) error {
+	size := r.pos + int64(len(r.data))
+	edits := []fileEdit{{ending: endLog, data: r.data, at: r.pos, cut: size}, {ending: endIndex}}
+	if !r.bare {
+		edits = edits[:1]
+	}
+	return t.edit(r.log.TP.Topic, r.dir, r.base, true, !t.many, edits...)
+}
+
+func (t *checkpointTask) writeIndex(w *indexWrite) error {
+	edits := make([]fileEdit, 0, 2)
+	if n := int64(len(w.offsets)); n > 0 {
+		edits = append(edits, fileEdit{endIndex, w.offsets, w.offsetAt, w.offsetAt + n})
+	}
+	if n := int64(len(w.times)); n > 0 {
+		edits = append(edits, fileEdit{endTime, w.times, w.timeAt, w.timeAt + n})
+	}
+	return t.edit(w.id, w.dir, w.base, false, !t.many, edits...)
 }
 
 func checkpointDir(dir string) string { return filepath.Join(dir, "checkpoint") }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -31,11 +32,15 @@ func (op *opening) checkDirs() error {
 	if err != nil {
 		return fmt.Errorf("segment: list %s: %w", logRoot(op.o.Dir), err)
 	}
+	byName := make(map[string]*KnownTopic, len(op.known.Topics))
+	for i := range op.known.Topics {
+		byName[op.known.Topics[i].Name] = &op.known.Topics[i]
+	}
 	all := make([]dirEntry, len(names))
 	err = parallel(len(names), op.o.workers(8), func(i int) error {
 		e := &all[i]
 		e.name = names[i]
-		if e.topic, e.partition, _ = parseDirName(e.name); e.topic == "" {
+		if e.topic, e.partition, _ = parseDirName(e.name); e.topic == "" || op.isKnown(e, byName) {
 			return nil
 		}
 		var err error
@@ -45,16 +50,29 @@ func (op *opening) checkDirs() error {
 	if err != nil {
 		return err
 	}
-	byName := map[string]*KnownTopic{}
-	for i := range op.known.Topics {
-		byName[op.known.Topics[i].Name] = &op.known.Topics[i]
-	}
+	op.dirs = make(map[string]bool, len(all))
 	for i := range all {
+		op.dirs[all[i].name] = true
 		if err := op.checkDir(&all[i], byName); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// isKnown says that a checkpoint relies on a file in the directory: then it was this topic's,
+// and no other of the image can have taken it over. The metadata need not be read.
+func (op *opening) isKnown(e *dirEntry, byName map[string]*KnownTopic) bool {
+	t := byName[e.topic]
+	if t == nil || e.partition >= t.Partitions {
+		return false
+	}
+	r := op.records[protocol.TopicPartition{Topic: t.ID, Partition: e.partition}]
+	if r == nil || !slices.ContainsFunc(r.segs, func(g segRecord) bool { return g.onDisk }) {
+		return false
+	}
+	e.id, e.hasID = t.ID, true
+	return true
 }
 
 func (op *opening) checkDir(e *dirEntry, byName map[string]*KnownTopic) error {
@@ -123,8 +141,10 @@ func parseDirName(name string) (topic string, partition int32, ok bool) {
 // finishLogs sets the marks of every log, checks that its files are there and
 // clears away what a crash left beside them.
 func (op *opening) finishLogs() error {
+	behind := op.manyFiles()
 	for _, s := range op.shards {
 		s.recovering = false
+		s.verify.on = behind
 		err := parallel(len(s.list), op.o.workers(8), func(i int) error { return op.finishLog(s.list[i]) })
 		if err != nil {
 			return err
@@ -146,10 +166,28 @@ func (op *opening) finishLogs() error {
 	return nil
 }
 
+// trusted says that the last stop was clean: nothing changed since its checkpoint was taken.
+// Without any journal file, something else is wrong than a missing segment.
+func (op *opening) trusted() bool { return op.rep.Clean && len(op.files) > 0 }
+
+// manyFiles says that, after a clean stop, there are too many files to look at each before
+// clients are served: they are verified behind it.
+func (op *opening) manyFiles() bool {
+	n := 0
+	for _, s := range op.shards {
+		n += s.stats.Segments
+	}
+	return op.trusted() && n > verifyAtOnce
+}
+
 func (op *opening) finishLog(l *Log) error {
 	m := &l.marks
 	m.Stable, m.High, m.Written, m.Durable = m.End, m.End, m.End, m.End
 	l.highAbs = l.tail.end
+	if op.trusted() || op.neverWritten(l) {
+		l.shard.dropSegments(l)
+		return op.checkFiles(l)
+	}
 	files := op.o.FS
 	names, err := files.List(l.dir())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -186,14 +224,38 @@ func (op *opening) finishLog(l *Log) error {
 	return op.clearStale(l, names, wanted)
 }
 
+// checkFiles refuses to start without a file that the checkpoint relies on.
+func (op *opening) checkFiles(l *Log) error {
+	for _, g := range l.segs {
+		if !g.onDisk || l.shard.verify.on {
+			continue
+		}
+		if err := checkSize(op.o.FS, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// neverWritten says that a log has no directory.
+func (op *opening) neverWritten(l *Log) bool {
+	return len(l.segs) == 0 && !op.dirs[l.dirName()]
+}
+
 // checkSize refuses a file that is shorter than what the checkpoint relies on.
 func checkSize(files vfs.FS, g *seg) error {
-	info, err := files.Stat(g.path(endLog))
-	if err != nil {
+	return checkFile(files, g.path(endLog), g.written)
+}
+
+func checkFile(files vfs.FS, name string, least int64) error {
+	info, err := files.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &CorruptError{name, 0, "missing"}
+	case err != nil:
 		return fmt.Errorf("segment: %w", err)
-	}
-	if info.Size() < g.written {
-		return &CorruptError{g.path(endLog), info.Size(), "length"}
+	case info.Size() < least:
+		return &CorruptError{name, info.Size(), "length"}
 	}
 	return nil
 }

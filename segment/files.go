@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"millrace/internal/mutant"
@@ -97,8 +98,10 @@ func (s *Shard) closeFile(g *seg) {
 func logRoot(dir string) string { return filepath.Join(dir, "log") }
 
 func partitionDir(dir, topic string, partition int32) string {
-	return filepath.Join(logRoot(dir), fmt.Sprintf("%s-%d", topic, partition))
+	return filepath.Join(logRoot(dir), topic+"-"+strconv.Itoa(int(partition)))
 }
+
+func (l *Log) dirName() string { return l.Topic + "-" + strconv.Itoa(int(l.TP.Partition)) }
 
 func (l *Log) dir() string { return partitionDir(l.shard.o.Dir, l.Topic, l.TP.Partition) }
 
@@ -155,10 +158,19 @@ type preparedFile struct {
 // deleted, though its core may not know it yet.
 var errReplaced = fmt.Errorf("another topic has the directory: %w", fs.ErrNotExist)
 
-// inDir runs f, which names files of a partition, while nobody moves its directory.
-func (sh *shared) inDir(files vfs.FS, dir string, id protocol.TopicID, f func() error) error {
-	sh.dirs.Lock()
-	defer sh.dirs.Unlock()
+// inDir runs f, which names files of a partition, while nobody moves its directory. With
+// create it is made first.
+func (sh *shared) inDir(files vfs.FS, dir string, id protocol.TopicID, create bool,
+	f func() error) error {
+	lock := sh.dir(dir)
+	lock.Lock()
+	defer lock.Unlock()
+	if create {
+		if err := ownDir(sh, files, dir, id); err != nil {
+			return fmt.Errorf("segment: make %s: %w", dir, err)
+		}
+		return f()
+	}
 	switch have, ok, err := readMetadata(files, dir); {
 	case err != nil:
 		return err
@@ -179,11 +191,8 @@ func prepareFile(sh *shared, files vfs.FS, dir string, id protocol.TopicID, base
 		mode := vfs.ReadWrite
 		if create {
 			mode = vfs.Create
-			if p.err = makePartitionDir(sh, files, dir, id); p.err != nil {
-				return p
-			}
 		}
-		p.err = sh.inDir(files, dir, id, func() (err error) {
+		p.err = sh.inDir(files, dir, id, create, func() (err error) {
 			f, err = files.Open(segmentPath(dir, base, endLog), mode, true)
 			return err
 		})
@@ -208,11 +217,9 @@ func prepareFile(sh *shared, files vfs.FS, dir string, id protocol.TopicID, base
 	return p
 }
 
-// makePartitionDir makes the directory of a partition. One of the same name with
-// another topic id belongs to a deleted topic: it is moved out of the way.
-func makePartitionDir(sh *shared, files vfs.FS, dir string, id protocol.TopicID) error {
-	sh.dirs.Lock()
-	defer sh.dirs.Unlock()
+// ownDir makes the directory of a partition; the caller holds its lock. One of the same name
+// with another topic id belongs to a deleted topic: it is moved out of the way.
+func ownDir(sh *shared, files vfs.FS, dir string, id protocol.TopicID) error {
 	have, ok, err := readMetadata(files, dir)
 	if err != nil {
 		return err

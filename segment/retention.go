@@ -49,6 +49,7 @@ func (s *Shard) tend() {
 		if k.at >= len(s.list) {
 			k.running = false
 			k.next = s.now.Mono.Add(keepEvery)
+			s.keepReserve()
 		}
 	}
 	if len(k.removed)+len(k.drops) > 0 && s.sw.state != sweepWriting {
@@ -267,7 +268,7 @@ func (l *Log) busy() bool {
 
 func removeSegments(sh *shared, files vfs.FS, gone []syncItem) any {
 	for _, g := range gone {
-		err := sh.inDir(files, g.dir, g.id, func() error {
+		err := sh.inDir(files, g.dir, g.id, false, func() error {
 			return removeSegment(files, g.dir, g.base)
 		})
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -305,8 +306,9 @@ func removePartition(sh *shared, files vfs.FS, dir, id string) any {
 }
 
 func moveAway(sh *shared, files vfs.FS, dir, id, gone string) error {
-	sh.dirs.Lock()
-	defer sh.dirs.Unlock()
+	lock := sh.dir(dir)
+	lock.Lock()
+	defer lock.Unlock()
 	have, ok, err := readMetadata(files, dir)
 	if err != nil || !ok || have.String() != id && !mutant.ByName {
 		return err

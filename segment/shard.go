@@ -31,14 +31,16 @@ type Shard struct {
 	list  []*Log // in order of creation; nil where one was dropped
 	holes int    // nil entries of list
 
-	st    stager
-	j     journal
-	cache cache
-	fl    flusher
-	files fileCache
-	sw    sweep
-	rd    reader
-	keep  keeper
+	st      stager
+	j       journal
+	cache   cache
+	fl      flusher
+	files   fileCache
+	sw      sweep
+	rd      reader
+	keep    keeper
+	verify  verifier
+	reserve reserve
 
 	ops     []op // by id−1
 	opFree  uint32
@@ -56,6 +58,7 @@ type Shard struct {
 	recovering     bool
 	draining       bool
 	drained        bool
+	drainBy        clock.Instant // on a full disk a clean stop ends then
 	stats          Stats
 }
 
@@ -63,10 +66,20 @@ type Shard struct {
 type shared struct {
 	unswept  atomic.Int32 // cores that have not swept in this boot
 	released atomic.Bool  // journal files of earlier boots may be reused
-	dirs     sync.Mutex   // held by jobs that rely on a partition's directory, or move it
+	// Held, by its name, by jobs that rely on a partition's directory, or move it.
+	dirs [64]sync.Mutex
 
 	mu      sync.Mutex
 	dropped map[protocol.TopicID]bool // topics of which some core has dropped a log
+}
+
+// dir is the lock of a partition's directory: others of the same lock only wait a little.
+func (sh *shared) dir(name string) *sync.Mutex {
+	h := uint32(2166136261) // FNV-1a
+	for i := range len(name) {
+		h = (h ^ uint32(name[i])) * 16777619
+	}
+	return &sh.dirs[h%uint32(len(sh.dirs))]
 }
 
 func (sh *shared) drop(id protocol.TopicID) {
@@ -137,6 +150,8 @@ const (
 	jobFind
 	jobRemove
 	jobDropDir
+	jobVerify
+	jobReserve
 )
 
 type jobSlot struct {
@@ -185,6 +200,7 @@ func (s *Shard) Turn(now clock.Now, out *Effects) {
 		s.tend()
 		s.flush(out)
 		s.sweepTurn()
+		s.verifyTurn()
 		s.drainTurn()
 	}
 	s.readTurn(out)
@@ -239,6 +255,10 @@ func (s *Shard) JobDone(id uint32, v any) {
 		s.removed(v)
 	case jobDropDir:
 		s.dirDropped(v)
+	case jobVerify:
+		s.verified(v.([]missingFile))
+	case jobReserve:
+		s.reserve.have, s.reserve.busy = v.(bool), false
 	}
 }
 

@@ -49,6 +49,8 @@ const (
 	// partBytes is when a piece of the checkpoint is put aside: growing one buffer
 	// to what 10 000 logs need would copy it again and again.
 	partBytes = 1 << 20
+	// checkpointWriters is on how many threads a checkpoint makes and changes files.
+	checkpointWriters = 8
 )
 
 // indexWrite appends entries to a segment's index files.
@@ -184,6 +186,9 @@ func (w *sweep) segRecord(g *seg) segRecord {
 		onDisk: g.onDisk || g.sealed || g.size >= block || w.final,
 	}
 	if r.onDisk {
+		if w.final {
+			x.time(g) // as Kafka does when it closes a segment
+		}
 		r.lastTime = x.lastTime
 		r.offsets = x.offsets + int64(len(x.fresh))
 		r.times = x.times + int64(len(x.freshT))
@@ -255,8 +260,8 @@ func (s *Shard) writeCheckpoint() {
 	})
 	w.rest = slices.DeleteFunc(w.rest, func(r restWrite) bool { return r.log.dropped })
 	t := &checkpointTask{
-		weak: s.o.Durability == Write,
-		sh:   s.shared, fs: s.o.FS, dir: s.o.Dir, boot: s.boot, core: s.core, index: w.index,
+		weak: s.o.Durability == Write, workers: s.o.workers(checkpointWriters),
+		sh: s.shared, fs: s.o.FS, dir: s.o.Dir, boot: s.boot, core: s.core, index: w.index,
 		rest: w.rest, data: parts, segs: s.fl.dirty, fresh: s.fl.fresh,
 	}
 	var kept []*seg

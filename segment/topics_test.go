@@ -124,7 +124,7 @@ func TestLateJobs(t *testing.T) {
 	r.waiting = append(r.waiting, late...)
 	item := syncItem{dir: l.dir(), id: topicID(1), base: 0, truncate: 0}
 	task := &checkpointTask{sh: s.shared, fs: s.o.FS, dir: "/data"}
-	if err := task.syncOne(item, false); err != nil {
+	if err := task.syncOne(&item); err != nil {
 		t.Fatal(err)
 	}
 	if err := removeSegments(s.shared, s.o.FS, []syncItem{item}); err != nil {
