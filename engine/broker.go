@@ -38,6 +38,7 @@ type Broker struct {
 	mayHaveLost bool
 	jobs        *jobPool
 	unlock      func() error
+	directory   [16]byte // directory.id of meta.properties
 
 	fatal   chan error
 	once    sync.Once
@@ -130,10 +131,10 @@ func (b *Broker) openStorage() error {
 	if err != nil {
 		return err
 	}
-	b.shards = shards
+	b.shards, b.directory = shards, directory
 	b.mayHaveLost = b.cfg.Durability == segment.Write && !rep.Clean && rep.Logs > 0
 	b.report(rep)
-	return nil
+	return b.forgetStates()
 }
 
 func (b *Broker) report(rep segment.Report) {
@@ -229,7 +230,7 @@ func (b *Broker) buildCores(wake func(core int), addrs func(fd int32) (local, re
 	for i := range b.cfg.Cores {
 		c := newCore(parts{
 			id: i, cfg: &b.cfg, pool: b.pools[i], shard: b.shards[i], quorum: b.quorum,
-			bound: b.bound, addrs: addrs,
+			dir: b.directory, bound: b.bound, addrs: addrs,
 		})
 		c.onFatal = b.fail
 		c.inbox.wake = func() { wake(i) }

@@ -114,6 +114,7 @@ type parts struct {
 	cfg    *Config
 	pool   *arena.Pool
 	shard  *segment.Shard
+	dir    [16]byte // directory.id
 	quorum raftmeta.Quorum
 	bound  []Listener // with the ports that were really bound
 	addrs  func(fd int32) (local, remote string)

@@ -56,6 +56,8 @@ type Core struct {
 	meta  raftmeta.Quorum
 	bound []Listener
 
+	directory [16]byte // directory.id
+
 	inbox inbox
 	boxes []*mailbox // to each core, by index; nil for itself
 	from  []*mailbox // from each core
@@ -103,7 +105,7 @@ type Core struct {
 func newCore(p parts) *Core {
 	c := &Core{
 		id: p.id, cfg: p.cfg, pool: p.pool, shard: p.shard, meta: p.quorum,
-		bound: p.bound, addrs: p.addrs, apis: &apis, faults: newFaultLog(p.cfg.Log),
+		bound: p.bound, addrs: p.addrs, directory: p.dir, apis: &apis, faults: newFaultLog(p.cfg.Log),
 		configs: newResolver(p.cfg),
 	}
 	c.stats.Index = p.id

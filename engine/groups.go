@@ -27,7 +27,8 @@ type groupBook struct {
 	fx      group.Effects
 	waiting map[group.Token]func(kmsg.Response)
 	next    group.Token
-	loaded  map[int32]bool // partitions that are loading or loaded
+	loaded  map[int32]*offsetsPart // partitions that are loading or loaded
+	snaps   snapshots
 	builder batch.Builder
 	at      clock.Instant // when the timer is armed for
 	asked   bool          // the topic is being created
@@ -36,7 +37,7 @@ type groupBook struct {
 
 func (g *groupBook) init(c *Core) {
 	g.waiting = make(map[group.Token]func(kmsg.Response))
-	g.loaded = make(map[int32]bool)
+	g.loaded = make(map[int32]*offsetsPart)
 	g.at = clock.Never
 	g.coord = g.newCoordinator(c, c.cfg.OffsetsPartitions)
 }
@@ -80,104 +81,12 @@ func (t imageTopics) ByName(name string) (protocol.TopicID, int32, bool) {
 	return top.ID, int32(len(top.Partitions)), true
 }
 
-// install starts to load partitions of __consumer_offsets that are new on this core.
-func (g *groupBook) install(c *Core) {
-	top := c.topics.byName[offsetsTopic]
-	if top == nil {
-		g.parts = 0
-		return
-	}
-	if n := int32(len(top.parts)); g.parts == 0 && len(g.loaded) == 0 && n != c.cfg.OffsetsPartitions {
-		g.coord = g.newCoordinator(c, n) // the topic was made with another count
-	}
-	if g.parts == 0 {
-		g.parts = int32(len(top.parts))
-	}
-	for i := range g.parts {
-		if p := top.parts[i].part; p != nil && !g.loaded[i] {
-			g.loaded[i] = true
-			g.coord.Loading(i)
-			g.load(c, i, p, p.log.Marks().Start)
-		}
-	}
-}
-
-// loadPiece is how much of a partition is replayed in one turn.
-const loadPiece = 1 << 20
-
-// load replays a partition from offset on, a piece a turn.
-func (g *groupBook) load(c *Core, index int32, p *partition, offset int64) {
-	if p.gone {
-		return // the topic was deleted, and the coordinator told so
-	}
-	m := p.log.Marks()
-	if offset >= m.High {
-		g.coord.LoadDone(c.now, index, &g.fx)
-		g.run(c)
-		return
-	}
-	exts, where := p.log.Locate(offset, m.High, loadPiece, true, nil)
-	switch where {
-	case segment.InMemory:
-		var bytes []byte
-		for _, e := range exts {
-			bytes = append(bytes, e.Mem...)
-			c.pool.Release(e.Buf)
-		}
-		c.inbox.Post(func(c *Core) { g.replay(c, index, p, bytes) })
-	case segment.Cold:
-		c.fetches.finds[c.shard.Read(p.log, offset, m.High, loadPiece)] =
-			func(c *Core, r segment.Result) { g.loadCold(c, index, p, offset, r) }
-	case segment.Below:
-		g.load(c, index, p, m.Start)
-	default:
-		g.load(c, index, p, m.High)
-	}
-}
-
-func (g *groupBook) loadCold(c *Core, index int32, p *partition, offset int64, r segment.Result) {
-	if r.Buf == nil {
-		if p.gone {
-			return
-		}
-		c.cfg.Log.Error("committed offsets cannot be read", "partition", index, "offset", offset,
-			"code", r.Code.String())
-		c.timers.after(c.now.Mono+1_000_000_000, func(c *Core) { g.load(c, index, p, offset) })
-		return
-	}
-	bytes := append([]byte(nil), r.Mem...)
-	c.pool.Release(r.Buf)
-	g.replay(c, index, p, bytes)
-}
-
-// replay feeds whole batches to the coordinator and goes on behind them.
-func (g *groupBook) replay(c *Core, index int32, p *partition, bytes []byte) {
-	if p.gone {
-		return // another log may be loading under this index by now
-	}
-	next := p.log.Marks().High
-	for len(bytes) > 0 {
-		v, rest, err := batch.Next(bytes)
-		if err != nil {
-			break
-		}
-		bytes, next = rest, v.NextOffset()
-		plain, err := v.Inflate(nil, inflateMost)
-		if err != nil {
-			continue
-		}
-		for it := v.Records(plain); it.Next(); {
-			g.coord.Load(index, it.Record.Key, it.Record.Value)
-		}
-	}
-	g.load(c, index, p, next)
-}
-
 // topicDeleted removes committed offsets of a deleted topic.
 func (g *groupBook) topicDeleted(c *Core, top *topic) {
 	if top.meta.Name == offsetsTopic {
 		for _, i := range slices.Sorted(maps.Keys(g.loaded)) {
 			g.coord.Unload(c.now, i, &g.fx)
+			g.forgetState(c, top.meta.ID, i, nil)
 		}
 		clear(g.loaded)
 		g.parts = 0
@@ -239,6 +148,11 @@ func (g *groupBook) append(c *Core, a *group.Append) {
 	}
 	_, seq := c.shard.Append(part.log, v, part.epoch, c.now.Wall)
 	c.produces.last = seq
+	if own := g.loaded[a.Partition]; own != nil {
+		own.since += int64(len(v))
+		g.snaps.since += int64(len(v))
+		g.snapshot(c)
+	}
 	ticket, coord := a.Ticket, g.coord // another one may follow when the topic is made anew
 	if mutant.CommitEarly {
 		seq = 0

@@ -37,7 +37,7 @@ func (c *Coordinator) Load(partitionID int32, key, value []byte) {
 	ok := true
 	switch int16(binary.BigEndian.Uint16(key)) {
 	case 0, offsetKeyVersion:
-		ok = c.loadOffset(p, key, value)
+		ok = c.loadPlain(p, key, value) || c.loadOffset(p, key, value)
 	case groupKeyVersion:
 		ok = c.loadGroup(p, key, value)
 	default:
