@@ -95,7 +95,7 @@ func EndToEnd(ctx context.Context, o EndToEndOptions) (*Report, error) {
 }
 
 func (e *endToEnd) slots(c *conn) error {
-	e.lane = &lane{conn: c}
+	e.lane = &lane{conn: c, most: inFlight}
 	for i := range inFlight {
 		records, err := buildBatch(1, e.o.Size, int64(i+1), time.Now())
 		if err != nil {

@@ -16,6 +16,7 @@ type ProduceOptions struct {
 	Partitions int
 	Conns      int
 	InFlight   int // requests per connection
+	Distinct   int // requests encoded, used in turn; at least one per partition and one in flight
 	Records    int // per batch; one batch per request
 	Size       int // bytes of a value
 	Acks       int16
@@ -23,6 +24,7 @@ type ProduceOptions struct {
 	Warmup     time.Duration
 	Duration   time.Duration
 	MaxBytes   int64 // ends the measurement early; 0: no limit
+	Requests   int64 // sends exactly so many and then ends; 0: no limit
 	BrokerPid  int   // whose CPU is measured; 0: nobody's
 }
 
@@ -34,7 +36,16 @@ func (o *ProduceOptions) check() error {
 	if o.Conns > 1024 || o.InFlight > 1024 {
 		return errors.New("loadgen: at most 1024 connections with 1024 requests in flight")
 	}
+	if o.perLane() > 1<<20 {
+		return errors.New("loadgen: at most 1048576 different requests per connection")
+	}
 	return nil
+}
+
+// perLane is how many different requests each connection sends in turn: all partitions get
+// some, however few requests are in flight.
+func (o *ProduceOptions) perLane() int {
+	return max(o.InFlight, (max(o.Partitions, o.Distinct)+o.Conns-1)/o.Conns)
 }
 
 // slot is one pre-encoded request; it is free again when its answer has come.
@@ -47,12 +58,13 @@ type slot struct {
 type lane struct {
 	conn    *conn
 	slots   []slot
+	most    uint64 // in flight
 	queued  uint64 // requests handed to the connection
 	answers uint64
 	next    int64 // paced: the number of its next request in the whole schedule
 }
 
-func (l *lane) free() bool { return l.queued-l.answers < uint64(len(l.slots)) }
+func (l *lane) free() bool { return l.queued-l.answers < l.most }
 
 // produce is the load of ProduceOptions.
 type produce struct {
@@ -64,6 +76,7 @@ type produce struct {
 	measure    phase
 	delay      *hdrhistogram.Histogram
 	base       time.Duration // paced: when the schedule began
+	sent       int64         // unpaced
 }
 
 // Produce runs the load and reports it.
@@ -80,9 +93,9 @@ func Produce(ctx context.Context, o ProduceOptions) (*Report, error) {
 		}
 		defer c.close()
 		conns = append(conns, c)
-		l := &lane{conn: c, next: int64(i)}
-		for s := range o.InFlight {
-			n := i*o.InFlight + s
+		l := &lane{conn: c, next: int64(i), most: uint64(o.InFlight)}
+		for s := range o.perLane() {
+			n := i*o.perLane() + s
 			records, err := buildBatch(o.Records, o.Size, int64(n+1), time.Now())
 			if err != nil {
 				return nil, err
@@ -100,7 +113,7 @@ func Produce(ctx context.Context, o ProduceOptions) (*Report, error) {
 	defer loop.close()
 	p.loop = loop
 	p.measure = phase{warmup: o.Warmup, duration: o.Duration, maxBytes: o.MaxBytes,
-		pid: o.BrokerPid, latency: newHistogram()}
+		maxRequests: o.Requests, pid: o.BrokerPid, latency: newHistogram()}
 	if err := loop.run(ctx, p); err != nil {
 		return nil, err
 	}
@@ -126,8 +139,9 @@ func (p *produce) turn(now time.Duration) (time.Duration, bool, error) {
 	}
 	if p.o.Rate == 0 {
 		for _, l := range p.lanes {
-			for l.free() {
+			for l.free() && p.more() {
 				l.send(now)
+				p.sent++
 			}
 		}
 		return -1, false, nil
@@ -192,16 +206,21 @@ func (p *produce) answer(i int, id uint32, body []byte) error {
 	s := &l.slots[l.answers%uint64(len(l.slots))]
 	l.answers++
 	p.measure.done(p.loop.now()-s.from, p.batchBytes)
-	if p.o.Rate == 0 && !p.measure.over {
+	if p.o.Rate == 0 && !p.measure.over && p.more() {
 		l.send(p.loop.now())
+		p.sent++
 	}
 	return nil
 }
+
+// more says whether another request may be sent.
+func (p *produce) more() bool { return p.o.Requests == 0 || p.sent < p.o.Requests }
 
 // phase is the life of a run: warm-up, measurement, end.
 type phase struct {
 	warmup, duration time.Duration
 	maxBytes         int64
+	maxRequests      int64
 	pid              int
 
 	on, over        bool
@@ -221,7 +240,8 @@ func (p *phase) step(now time.Duration) (over bool, err error) {
 			return true, err
 		}
 		p.on, p.began = true, now
-	case p.on && (now-p.began >= p.duration || p.maxBytes > 0 && p.bytes >= p.maxBytes):
+	case p.on && (now-p.began >= p.duration || p.maxBytes > 0 && p.bytes >= p.maxBytes ||
+		p.maxRequests > 0 && p.requests >= p.maxRequests):
 		p.over, p.ended = true, now
 		p.result.Requests, p.result.Bytes = p.requests, p.bytes
 		p.result.Latency = latencyOf(p.latency)

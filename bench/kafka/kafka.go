@@ -190,6 +190,9 @@ func (j *Jars) launch(ctx context.Context, o Options, conf string) (*Broker, err
 // Pid is the broker's process.
 func (b *Broker) Pid() int { return b.cmd.Process.Pid }
 
+// Done is closed when the process has ended.
+func (b *Broker) Done() <-chan struct{} { return b.done }
+
 // Stop asks the broker to end and waits; after 30 s it is killed.
 func (b *Broker) Stop() error {
 	_ = b.cmd.Process.Signal(syscall.SIGTERM)

@@ -108,10 +108,12 @@ func produceCommand() *cobra.Command {
 	f := cmd.Flags()
 	f.IntVar(&o.Conns, "conns", 4, "connections")
 	f.IntVar(&o.InFlight, "in-flight", 8, "requests in flight on each connection")
+	f.IntVar(&o.Distinct, "distinct", 0, "different requests, sent in turn; at least one per partition")
 	f.IntVar(&o.Records, "records", 64, "messages in a batch; one batch is one request")
 	f.IntVar(&o.Size, "size", 100, "bytes of a message")
 	f.Int16Var(&o.Acks, "acks", 1, "1 or -1")
 	f.Float64Var(&o.Rate, "rate", 0, "requests per second over all connections; 0: no limit")
+	f.Int64Var(&o.Requests, "max-requests", 0, "send so many and end; without warm-up")
 	f.Int64Var(&o.MaxBytes, "max-bytes", 0, "end the measurement after this many bytes")
 	return cmd
 }

@@ -1,0 +1,105 @@
+package life
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"millrace/bench/kafka"
+	"millrace/loadgen"
+)
+
+// Setup is what a benchmark of this kind runs with.
+type Setup struct {
+	Repo, Work string
+	Quick      bool     // QUICK=1: a tenth of everything
+	Only       []string // ONLY=part,part
+	Jars       *kafka.Jars
+	Report     *Report
+}
+
+// NewSetup reads the environment and makes a directory on the repository's file system.
+// KAFKA=0 leaves Kafka out.
+func NewSetup(ctx context.Context) (*Setup, func(), error) {
+	out, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return nil, nil, err
+	}
+	s := &Setup{Repo: filepath.Dir(strings.TrimSpace(string(out))), Quick: os.Getenv("QUICK") != "",
+		Report: &Report{Out: os.Stdout}}
+	if only := os.Getenv("ONLY"); only != "" {
+		s.Only = strings.Split(only, ",")
+	}
+	cache := filepath.Join(s.Repo, ".cache")
+	if os.Getenv("KAFKA") != "0" {
+		if s.Jars, err = kafka.Fetch(ctx, cache); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return nil, nil, err
+	}
+	if s.Work, err = os.MkdirTemp(cache, "bench-"); err != nil {
+		return nil, nil, err
+	}
+	return s, func() { _ = os.RemoveAll(s.Work) }, nil
+}
+
+// Wants says whether a part was asked for.
+func (s *Setup) Wants(part string) bool {
+	return len(s.Only) == 0 || slices.Contains(s.Only, part)
+}
+
+// Scale is n, or a tenth of it.
+func (s *Setup) Scale(n int) int {
+	if s.Quick {
+		return max(n/10, 1)
+	}
+	return n
+}
+
+// Ours makes a node of our broker. MILLRACE_ARGS has more arguments.
+func (s *Setup) Ours(name string, args ...string) *Node {
+	args = append(args, strings.Fields(os.Getenv("MILLRACE_ARGS"))...)
+	return Millrace(s.binary("MILLRACE", "bin/millrace"), filepath.Join(s.Work, name), "millrace",
+		args...)
+}
+
+// Theirs makes a node of Apache Kafka, nil without one.
+func (s *Setup) Theirs(name string, extra map[string]string) *Node {
+	if s.Jars == nil {
+		return nil
+	}
+	return Kafka(s.Jars, filepath.Join(s.Work, name), "kafka", extra)
+}
+
+func (s *Setup) binary(variable, otherwise string) string {
+	if v := os.Getenv(variable); v != "" {
+		return v
+	}
+	return filepath.Join(s.Repo, otherwise)
+}
+
+// Load runs loadgen as a process of its own.
+func (s *Setup) Load(ctx context.Context, n *Node, args ...string) (*loadgen.Report, error) {
+	argv := append(args, "--addr", n.Addr, "--broker-pid", strconv.Itoa(n.Pid()), "--json")
+	cmd := exec.CommandContext(ctx, s.binary("LOADGEN", "bin/loadgen"), argv...)
+	var errs strings.Builder
+	cmd.Stderr = &errs
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("life: %s: loadgen %s: %w: %s", n.Name, strings.Join(args, " "), err,
+			strings.TrimSpace(errs.String()))
+	}
+	r := new(loadgen.Report)
+	return r, json.Unmarshal(out, r)
+}
+
+// Settle lets the disk come to rest.
+func (s *Setup) Settle() { _ = exec.Command("sync").Run() }

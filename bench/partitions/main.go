@@ -1,0 +1,226 @@
+// Command partitions measures what many partitions cost: memory, descriptors, starts, stops,
+// throughput; beside a real Apache Kafka in the same run.
+//
+//	partitions
+//
+// Environment: QUICK=1 (a tenth of everything), ONLY=idle,throughput,huge, KAFKA=0,
+// MILLRACE_ARGS.
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"time"
+
+	"millrace/bench/life"
+	"millrace/loadgen"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+type part struct {
+	name string
+	run  func(ctx context.Context, s *life.Setup) error
+}
+
+func run(ctx context.Context) error {
+	s, done, err := life.NewSetup(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	for _, p := range []part{{"idle", idle}, {"throughput", throughput}, {"huge", huge}} {
+		if !s.Wants(p.name) {
+			continue
+		}
+		if err := p.run(ctx, s); err != nil {
+			return err
+		}
+	}
+	if s.Quick {
+		return nil
+	}
+	return s.Report.Save(filepath.Join(s.Repo, "bench/results"), "partitions")
+}
+
+const topic = "many"
+
+// asked of 10 000 partitions; Kafka's figures stand beside them.
+type asked struct {
+	resident, start, stop float64
+}
+
+// idle: each partition with one batch of 1 KB.
+func idle(ctx context.Context, s *life.Setup) error {
+	n := s.Scale(10_000)
+	s.Report.Say("\n%d partitions, each with one batch of 1 KB", n)
+	if err := few(ctx, s, s.Ours("idle"), n, asked{150, 1, 5}); err != nil {
+		return err
+	}
+	if k := s.Theirs("idle-kafka", nil); k != nil {
+		return few(ctx, s, k, n, asked{})
+	}
+	return nil
+}
+
+// huge: ten times as many, ours alone; nothing is asked but that it works.
+func huge(ctx context.Context, s *life.Setup) error {
+	n := s.Scale(100_000)
+	s.Report.Say("\n%d partitions, each with one batch of 1 KB", n)
+	return few(ctx, s, s.Ours("huge"), n, asked{})
+}
+
+func few(ctx context.Context, s *life.Setup, node *life.Node, n int, most asked) error {
+	defer node.Kill()
+	r := s.Report
+	if _, err := node.Start(ctx, life.Answers); err != nil {
+		return err
+	}
+	begin := time.Now()
+	if err := create(ctx, node.Addr, n); err != nil {
+		return err
+	}
+	r.Time(node.Name, fmt.Sprintf("topic with %d partitions made", n), time.Since(begin), 0, "")
+	if err := oneEach(ctx, s, node, n); err != nil {
+		return err
+	}
+	r.Add(life.Figure{Broker: node.Name, What: "resident right after", Unit: "MB",
+		Value: float64(node.Resident()) / 1e6})
+	if err := pause(ctx, 60*time.Second); err != nil {
+		return err
+	}
+	r.Add(life.Figure{Broker: node.Name, What: "resident 60 s later", Unit: "MB",
+		Value: float64(node.Resident()) / 1e6, Most: most.resident})
+	r.Add(life.Figure{Broker: node.Name, What: "open descriptors", Value: float64(node.Files()),
+		Most: 20_000})
+	r.Add(life.Figure{Broker: node.Name, What: "data directory on disk", Unit: "MB",
+		Value: float64(node.DiskBytes()) / 1e6})
+	probe := life.Serves(topic, int32(n-1))
+	node.Kill()
+	return lives(ctx, s, node, n, probe, most)
+}
+
+// lives restarts the node after a kill, stops it with everything dirty, and starts it again.
+func lives(ctx context.Context, s *life.Setup, node *life.Node, n int, probe life.Probe,
+	most asked) error {
+	r := s.Report
+	took, err := node.Start(ctx, probe)
+	if err != nil {
+		return err
+	}
+	r.Time(node.Name, "start after kill -9 until a record is written and read", took, most.start, "")
+	if err := oneEach(ctx, s, node, n); err != nil {
+		return err
+	}
+	if took, err = node.Stop(); err != nil {
+		return err
+	}
+	r.Time(node.Name, "SIGTERM with all partitions dirty", took, most.stop, "")
+	if took, err = node.Start(ctx, probe); err != nil {
+		return err
+	}
+	r.Time(node.Name, "start after SIGTERM", took, most.start, "")
+	r.Add(life.Figure{Broker: node.Name, What: "resident after that start", Unit: "MB",
+		Value: float64(node.Resident()) / 1e6})
+	r.Add(life.Figure{Broker: node.Name, What: "open descriptors then",
+		Value: float64(node.Files()), Most: 20_000})
+	if took, err = node.Stop(); err != nil {
+		return err
+	}
+	r.Time(node.Name, "SIGTERM with one partition dirty", took, most.stop, "")
+	return nil
+}
+
+func create(ctx context.Context, addr string, n int) error {
+	return loadgen.CreateTopic(ctx, addr, topic, n, nil)
+}
+
+// oneEach writes one batch of 1 KB to every partition.
+func oneEach(ctx context.Context, s *life.Setup, node *life.Node, n int) error {
+	_, err := s.Load(ctx, node, "produce", "--topic", topic, "--partitions", strconv.Itoa(n),
+		"--conns", "1", "--in-flight", "64", "--records", "1", "--size", "952", "--warmup", "0s",
+		"--duration", "300s", "--max-requests", strconv.Itoa(n))
+	return err
+}
+
+// throughput: the same load over all partitions and over 8, in ABBA order.
+func throughput(ctx context.Context, s *life.Setup) error {
+	n, bytes := s.Scale(10_000), int64(s.Scale(6_000))*1_000_000
+	s.Report.Say("\nproduce of %.1f GB over %d partitions and over 8: 100 B × 64 per batch, "+
+		"4 connections × 32 in flight, journals of 512 MiB", float64(bytes)/1e9, n)
+	if err := compare(ctx, s, s.Ours("throughput"), n, bytes, 0.8); err != nil {
+		return err
+	}
+	if k := s.Theirs("throughput-kafka", nil); k != nil {
+		return compare(ctx, s, k, n, bytes, 0)
+	}
+	return nil
+}
+
+func compare(ctx context.Context, s *life.Setup, node *life.Node, n int, bytes int64,
+	least float64) error {
+	defer node.Kill()
+	r := s.Report
+	if _, err := node.Start(ctx, life.Answers); err != nil {
+		return err
+	}
+	rates := map[int][]float64{}
+	for round, count := range []int{8, n, n, 8} {
+		name := fmt.Sprintf("spread-%d", round)
+		if err := loadgen.CreateTopic(ctx, node.Addr, name, count, map[string]string{
+			"file.delete.delay.ms": "1000"}); err != nil {
+			return err
+		}
+		got, err := s.Load(ctx, node, "produce", "--topic", name, "--partitions",
+			strconv.Itoa(count), "--distinct", strconv.Itoa(n), "--conns", "4", "--in-flight", "32",
+			"--records", "64", "--size", "100", "--warmup", "1s", "--duration", "300s",
+			"--max-bytes", strconv.FormatInt(bytes, 10))
+		if err != nil {
+			return err
+		}
+		rate := float64(got.Bytes) / got.Seconds / 1e6
+		rates[count] = append(rates[count], rate)
+		r.Add(life.Figure{Broker: node.Name, What: fmt.Sprintf("produce over %d partitions", count),
+			Value: rate, Unit: "MB/s", Note: fmt.Sprintf("p99 %.1f ms, %.3f CPU-s per million",
+				got.Latency.P99/1e3, got.PerMillion())})
+		if err := loadgen.DeleteTopic(ctx, node.Addr, name); err != nil {
+			return err
+		}
+		if err := pause(ctx, 5*time.Second); err != nil {
+			return err
+		}
+		s.Settle()
+	}
+	many, eight := rates[n][0]+rates[n][1], rates[8][0]+rates[8][1]
+	r.Add(life.Figure{Broker: node.Name, What: fmt.Sprintf("over %d ÷ over 8", n),
+		Value: many / eight, Least: least})
+	r.Add(life.Figure{Broker: node.Name, What: "open descriptors after it",
+		Value: float64(node.Files()), Most: 20_000})
+	took, err := node.Stop()
+	if err != nil {
+		return err
+	}
+	r.Time(node.Name, "SIGTERM", took, 0, "")
+	return nil
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(d):
+		return nil
+	}
+}
