@@ -14,8 +14,9 @@
 //	I4  A kill at any moment leaves a directory that Open can open.
 //	I5  A log that was longer once is not silently started over: Open refuses.
 //
-//	I6  What makes the image grow is refused while the disk has less than MinFree left, so
-//	    that a full disk can still be emptied by deleting topics.
+//	I6  A full disk never is a failed write. What makes the image grow is refused while the
+//	    disk has less than MinFree left; other commands, with which it can be emptied, use
+//	    space that was put aside (spare-N), and are refused before that is used up.
 //
 // Log and stable store are raft-wal's (one fdatasync per batch of entries; term and vote in
 // its bolt file), snapshots raft's file store. raft-boltdb was measured beside it on ext4:

@@ -61,6 +61,7 @@ type Quorum struct {
 	store io.Closer
 	fsm   *fsm
 	free  func() (int64, error) // bytes left on the disk
+	spare *spareFS              // nil: the store has none
 
 	mu     sync.Mutex
 	queue  []proposal
@@ -77,8 +78,9 @@ type proposal struct {
 }
 
 type started struct {
-	future raft.ApplyFuture
-	done   func(raftmeta.Outcome, error)
+	future  raft.ApplyFuture
+	done    func(raftmeta.Outcome, error)
+	settled chan struct{} // closed when it is told, nil: nobody waits for that
 }
 
 var _ raftmeta.Quorum = (*Quorum)(nil)
@@ -111,7 +113,8 @@ func Open(o Options) (*Quorum, error) {
 	if err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	q.store = st
+	q.store, q.spare = st, st.fs
+	_, _ = q.low() // puts space aside
 	return q, nil
 }
 
@@ -288,13 +291,21 @@ func (q *Quorum) propose() {
 		list, closed := q.queue, q.closed
 		q.queue = nil
 		q.mu.Unlock()
+		low, left := q.low()
 		for _, p := range list {
-			b, err := q.encode(p.cmd)
+			b, err := q.encode(p.cmd, low, left)
 			if err != nil {
 				p.done(raftmeta.Outcome{}, err)
 				continue
 			}
-			q.started <- started{q.raft.Apply(b, 0), p.done}
+			if !low {
+				q.started <- started{q.raft.Apply(b, 0), p.done, nil}
+				continue
+			}
+			// One by one: each may need a new file, and what is put aside is counted anew.
+			settled := make(chan struct{})
+			q.started <- started{q.raft.Apply(b, 0), p.done, settled}
+			<-settled
 		}
 		if closed {
 			return
@@ -302,14 +313,34 @@ func (q *Quorum) propose() {
 	}
 }
 
-func (q *Quorum) encode(cmd raftmeta.Command) ([]byte, error) {
+// low says whether the disk is nearly full. If not, what is put aside is made whole.
+func (q *Quorum) low() (low bool, left int64) {
+	left, err := q.free()
+	if err != nil {
+		return false, 0
+	}
+	if left >= MinFree && q.spare != nil && q.spare.left.Load() < spareFiles {
+		_ = q.spare.refill() // tried again with the next proposal
+	}
+	return left < MinFree, left
+}
+
+// encode refuses what a disk that is nearly full must not be asked for: what makes the
+// image grow, and at last everything (I6).
+func (q *Quorum) encode(cmd raftmeta.Command, low bool, left int64) ([]byte, error) {
+	b, err := raftmeta.Encode(cmd)
+	if err != nil || !low {
+		return b, err
+	}
+	full := fmt.Errorf("%w: %d bytes left", raftmeta.ErrNoSpace, left)
 	switch cmd.(type) {
 	case raftmeta.CreateTopics, raftmeta.AddPartitions:
-		if left, err := q.free(); err == nil && left < MinFree {
-			return nil, fmt.Errorf("%w: %d bytes left", raftmeta.ErrNoSpace, left)
-		}
+		return nil, full
 	}
-	return raftmeta.Encode(cmd)
+	if q.spare == nil || q.spare.left.Load() > 1 && int64(len(b)) < q.spare.over/2 {
+		return b, nil
+	}
+	return nil, full
 }
 
 // answer tells outcomes, in the order of the log.
@@ -317,6 +348,9 @@ func (q *Quorum) answer() {
 	defer q.wg.Done()
 	for s := range q.started {
 		s.done(result(s.future))
+		if s.settled != nil {
+			close(s.settled)
+		}
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	wal "github.com/hashicorp/raft-wal"
-	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
@@ -17,17 +16,20 @@ import (
 type store struct {
 	*wal.WAL
 	meta *metaStore
+	fs   *spareFS
 }
 
 // openStore opens or creates the log in dir.
 func openStore(dir string, segmentBytes int, words *logger) (*store, error) {
-	meta := new(metaStore) // ours, because WAL.Close leaves it open and locked
+	fs := newSpareFS(dir, segmentBytes)
+	meta := &metaStore{fs: fs} // ours, because WAL.Close leaves it open and locked
 	w, err := wal.Open(dir, wal.WithMetaStore(meta), wal.WithLogger(words),
-		wal.WithSegmentSize(segmentBytes))
+		wal.WithSegmentSize(segmentBytes), wal.WithSegmentFiler(segment.NewFiler(dir, fs)))
 	if err != nil {
 		return nil, fmt.Errorf("hraft: open log in %s: %w", dir, errors.Join(err, meta.Close()))
 	}
-	return &store{w, meta}, nil
+	reserveState(dir)
+	return &store{w, meta, fs}, nil
 }
 
 // Close releases files and locks.
@@ -39,7 +41,10 @@ func (s *store) Close() error { return errors.Join(s.WAL.Close(), s.meta.Close()
 // appends, for ever; so does one whose sealing write was torn, where even the seal is not
 // complete. Either way the committed entries are whole: they move to a segment of twice the
 // size, and the list changes in one transaction. raft-wal deletes what is not listed.
-type metaStore struct{ metadb.BoltMetaDB }
+type metaStore struct {
+	metadb.BoltMetaDB
+	fs *spareFS
+}
 
 // Load implements types.MetaStore.
 func (m *metaStore) Load(dir string) (types.PersistentState, error) {
@@ -48,7 +53,7 @@ func (m *metaStore) Load(dir string) (types.PersistentState, error) {
 	if err != nil || n == 0 || !state.Segments[n-1].SealTime.IsZero() {
 		return state, err
 	}
-	files := segment.NewFiler(dir, walfs.New())
+	files := segment.NewFiler(dir, m.fs)
 	fresh, err := reseat(files, state.Segments[n-1], state.NextSegmentID)
 	if err != nil || fresh == nil {
 		return state, err
