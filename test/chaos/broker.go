@@ -37,6 +37,7 @@ type broker struct {
 	cmd    *exec.Cmd
 	done   chan struct{} // closed when the process is gone
 	lives  int
+	last   life            // how it was started last
 	starts []time.Duration // from exec to ready
 }
 
@@ -90,6 +91,7 @@ func (b *broker) start(ctx context.Context, l life) error {
 	}
 	defer log.Close()
 	b.lives++
+	b.last = l
 	fmt.Fprintf(log, "--- life %d: %s\n", b.lives, l)
 	args := []string{"serve", "--data", b.data, "--listen", b.addr, "--admin", b.admin,
 		"--io", l.io, "--cores", fmt.Sprint(l.cores), "--durability", b.durability}
@@ -139,13 +141,29 @@ func (b *broker) start(ctx context.Context, l life) error {
 
 // kill is kill -9. It is an error if the process had left before.
 func (b *broker) kill() error {
-	select {
-	case <-b.done:
-		return fmt.Errorf("chaos: the broker left by itself: %s\n%s", b.cmd.ProcessState, b.lastWords())
-	default:
+	if err := b.gone(); err != nil {
+		return err
 	}
 	b.end()
 	return nil
+}
+
+// alive says whether the process is there.
+func (b *broker) alive() bool {
+	select {
+	case <-b.done:
+		return false
+	default:
+		return true
+	}
+}
+
+// gone is an error if the process left.
+func (b *broker) gone() error {
+	if b.alive() {
+		return nil
+	}
+	return fmt.Errorf("chaos: the broker left by itself: %s\n%s", b.cmd.ProcessState, b.lastWords())
 }
 
 // end makes sure that the process is gone.

@@ -71,6 +71,7 @@ type world struct {
 	t        *trial
 	b        *broker
 	places   []checker.Place
+	others   []checker.Place // written by others than the load
 	load     *load
 	follower *follower
 	groups   *groups
@@ -78,7 +79,7 @@ type world struct {
 }
 
 // open starts the broker for the first time, makes topics and starts the load.
-func (t *trial) open(ctx context.Context, b *broker) (*world, error) {
+func (t *trial) open(ctx context.Context, b *broker, more ...topicPlan) (*world, error) {
 	t.later(b.end)
 	if err := b.start(ctx, t.life(0)); err != nil {
 		return nil, err
@@ -88,10 +89,10 @@ func (t *trial) open(ctx context.Context, b *broker) (*world, error) {
 		return nil, err
 	}
 	defer admin.Close()
-	if err := createTopics(ctx, admin, loadTopics...); err != nil {
+	if err := createTopics(ctx, admin, append(more, loadTopics...)...); err != nil {
 		return nil, err
 	}
-	w := &world{t: t, b: b, places: placesOf(loadTopics...)}
+	w := &world{t: t, b: b, places: placesOf(loadTopics...), others: placesOf(more...)}
 	if w.load, err = startLoad(t.h, b.addr, w.places, t.seed); err != nil {
 		return nil, err
 	}
@@ -129,10 +130,11 @@ func (w *world) finish(ctx context.Context, round int) error {
 	if err := w.load.finish(90 * time.Second); err != nil {
 		return err
 	}
-	if err := readAll(ctx, t.h, w.b.addr, "last", w.places); err != nil {
+	all := append(slices.Clone(w.others), w.places...)
+	if err := readAll(ctx, t.h, w.b.addr, "last", all); err != nil {
 		return err
 	}
-	if err := w.groups.check(ctx, w.b.addr); err != nil {
+	if err := errors.Join(w.groups.committed(), w.groups.check(ctx, w.b.addr)); err != nil {
 		return err
 	}
 	if err := w.b.stop(); err != nil {
@@ -141,7 +143,7 @@ func (w *world) finish(ctx context.Context, round int) error {
 	if err := w.b.start(ctx, t.life(round+1)); err != nil {
 		return err
 	}
-	if err := readAll(ctx, t.h, w.b.addr, "after a clean stop", w.places); err != nil {
+	if err := readAll(ctx, t.h, w.b.addr, "after a clean stop", all); err != nil {
 		return err
 	}
 	if err := w.groups.check(ctx, w.b.addr); err != nil {

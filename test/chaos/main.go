@@ -56,14 +56,17 @@ var errSkipped = errors.New("skipped")
 var faults = map[string]func(*trial, context.Context) error{
 	"kill":     (*trial).kill,
 	"power":    (*trial).power,
+	"enospc":   (*trial).enospc,
+	"eio":      (*trial).eio,
+	"soak":     (*trial).soak,
 	"recreate": (*trial).recreate,
 	"storm":    (*trial).storm,
 }
 
 func main() {
 	var o options
-	flag.StringVar(&o.fault, "f", "kill", "kill, power, recreate, storm")
-	flag.IntVar(&o.rounds, "n", 20, "how often")
+	flag.StringVar(&o.fault, "f", "kill", "kill, power, eio, enospc, recreate, storm, soak")
+	flag.IntVar(&o.rounds, "n", 20, "how often; soak: how many minutes")
 	flag.StringVar(&o.io, "io", "both", "uring, epoll, both in alternation")
 	flag.StringVar(&o.durability, "durability", "fsync", "fsync or write")
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano())%1e9, "decides what we decide")

@@ -101,10 +101,8 @@ func (w *world) powerOnce(ctx context.Context, m *machine, round int) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case <-w.b.done:
-		return fmt.Errorf("chaos: the broker left by itself: %s\n%s", w.b.cmd.ProcessState, w.b.lastWords())
-	default:
+	if err := w.b.gone(); err != nil {
+		return err
 	}
 	lost, err := m.powerOff(w.t.rng)
 	if err != nil {

@@ -21,6 +21,7 @@ type volatileDisk struct {
 	cache  map[int64][]byte // block number → its newest bytes
 	cut    bool             // no power: writes and flushes fail
 
+	bad     *badBlocks // nil: nothing fails
 	flushes int64
 	dropped int64 // blocks of the cache that a cut lost, in whole or in part
 }
@@ -53,6 +54,9 @@ func (d *volatileDisk) read(p []byte, off int64) (int, unix.Errno) {
 		return 0, 0
 	}
 	p = p[:min(int64(len(p)), d.size-off)]
+	if d.refuses(nil, off, len(p)) {
+		return 0, unix.EIO
+	}
 	if _, err := d.medium.ReadAt(p, off); err != nil {
 		return 0, unix.EIO
 	}
@@ -76,6 +80,9 @@ func (d *volatileDisk) write(p []byte, off int64) unix.Errno {
 	}
 	if off < 0 || off+int64(len(p)) > d.size {
 		return unix.ENOSPC
+	}
+	if d.refuses(p, off, len(p)) {
+		return unix.EIO
 	}
 	for len(p) > 0 {
 		number, within := off/diskBlock, off%diskBlock
@@ -103,12 +110,16 @@ func (d *volatileDisk) flush() unix.Errno {
 		return unix.EIO
 	}
 	d.flushes++
+	lost := d.loses()
 	for number, block := range d.cache {
 		if _, err := d.medium.WriteAt(block, number*diskBlock); err != nil {
 			return unix.EIO
 		}
 	}
 	clear(d.cache)
+	if lost {
+		return unix.EIO
+	}
 	return 0
 }
 
