@@ -23,6 +23,7 @@ type tools struct {
 	kcatLibs    string
 	gosuite     string // binary with the Go clients
 	jars        *kafka.Jars
+	streams     string // directory with Kafka Streams' jars
 }
 
 // once runs make when the named inputs changed since it last succeeded (R1).
@@ -143,5 +144,15 @@ func (t *tools) installGo(ctx context.Context) error {
 
 func (t *tools) installJava(ctx context.Context) (err error) {
 	t.jars, err = kafka.Fetch(ctx, t.cache)
+	return err
+}
+
+// installStreams resolves Kafka Streams; the rest of Kafka is there by then.
+func (t *tools) installStreams(ctx context.Context) (err error) {
+	pom := filepath.Join(t.repo, "test/compat/streams/pom.xml")
+	t.streams, err = t.once("streams", []string{pom}, func(dir string) error {
+		return run(ctx, dir, "mvn", "-q", "-B", "-f", pom, "dependency:copy-dependencies",
+			"-DoutputDirectory="+dir)
+	})
 	return err
 }

@@ -158,8 +158,13 @@ func (c *campaign) install(ctx context.Context) error {
 		}
 	}
 	_, oracle := c.broker.(*apache)
-	if oracle || c.wanted("java-client") || c.wanted("java-tools") {
-		return t.installJava(ctx)
+	if oracle || slices.ContainsFunc([]string{"java-client", "java-tools", "kafka-streams"}, c.wanted) {
+		if err := t.installJava(ctx); err != nil {
+			return err
+		}
+	}
+	if c.wanted("kafka-streams") {
+		return t.installStreams(ctx)
 	}
 	return nil
 }

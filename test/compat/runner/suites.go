@@ -45,6 +45,11 @@ var suites = []suite{
 		return exec.Command("java", "-XX:TieredStopAtLevel=1", t.jars.Logging(),
 			"-cp", t.jars.Classpath(), filepath.Join(t.repo, "test/compat/java/Compat.java"))
 	}, codecs},
+	{"kafka-streams", false, 150 * time.Second, func(t *tools) *exec.Cmd {
+		return exec.Command("java", "-XX:TieredStopAtLevel=1", t.jars.Logging(),
+			"-cp", t.streams+"/*:"+t.jars.Classpath(),
+			filepath.Join(t.repo, "test/compat/streams/WordCount.java"))
+	}, nil},
 	{"franz-go", true, 120 * time.Second, goclient("franz-go"), codecs},
 	{"sarama", false, 120 * time.Second, goclient("sarama"), codecs},
 	{"kafka-go", false, 120 * time.Second, goclient("kafka-go"), codecs},
