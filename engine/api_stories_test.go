@@ -11,8 +11,8 @@ import (
 )
 
 // newAdminRig is a rig whose cores have the first image, and a connection to the last.
-func newAdminRig(t *testing.T, cores int) (*rig, int32) {
-	r := newRig(t, cores)
+func newAdminRig(t *testing.T, cores int, journals ...int) (*rig, int32) {
+	r := newRig(t, cores, journals...)
 	img := r.quorum.Image()
 	for _, c := range r.cores {
 		c.inbox.Post(func(c *Core) { c.install(img) })
@@ -23,8 +23,8 @@ func newAdminRig(t *testing.T, cores int) (*rig, int32) {
 // Every request in every version that ApiVersions names is answered, if only with an
 // error, in a form that kmsg reads.
 func TestEveryVersionIsAnswered(t *testing.T) {
-	for cores := 1; cores <= 2; cores++ {
-		r, fd := newAdminRig(t, cores)
+	for _, shape := range [][2]int{{1, 1}, {2, 2}, {3, 1}} {
+		r, fd := newAdminRig(t, shape[0], shape[1])
 		r.create("t", 3)
 		for k := range protocol.Key(protocol.KeyCount) {
 			if apis[k].serve == nil {

@@ -113,16 +113,17 @@ func (b *Broker) publish(img *raftmeta.Image) {
 }
 
 func (b *Broker) openStorage() error {
-	n := b.cfg.Cores
-	for range n {
-		b.pools = append(b.pools, arena.New(b.cfg.MemoryBytes/int64(n)))
+	for range b.cfg.Cores {
+		b.pools = append(b.pools, arena.New(b.cfg.MemoryBytes/int64(b.cfg.Cores)))
 	}
+	n := b.journals()
+	b.cfg.Journals = n
 	directory, err := b.identity()
 	if err != nil {
 		return err
 	}
 	shards, rep, err := segment.Open(segment.Options{
-		FS: b.cfg.FS, Dir: b.cfg.DataDir, Directory: directory, Pools: b.pools,
+		FS: b.cfg.FS, Dir: b.cfg.DataDir, Directory: directory, Pools: b.pools[:n],
 		Durability:  b.cfg.Durability,
 		JournalFile: b.cfg.JournalFile, JournalMax: b.cfg.JournalMaxBytes / int64(n),
 		CacheBytes: b.cfg.CacheBytes / int64(n), Log: b.cfg.Log, Now: b.cfg.Clock.Now,
@@ -136,6 +137,27 @@ func (b *Broker) openStorage() error {
 	b.report(rep)
 	return b.forgetStates()
 }
+
+// journals is how many cores own partitions and a journal: all, or as many as the disk can
+// serve. The others have connections only; shares of their requests travel.
+func (b *Broker) journals() int {
+	cores := b.cfg.Cores
+	if n := b.cfg.Journals; n > 0 || cores == 1 {
+		return min(max(n, 1), cores)
+	}
+	commits := segment.ProbeCommits(b.cfg.FS, b.cfg.DataDir, cores)
+	n := min(max(int(commits/journalCommits), 1), cores)
+	if commits == 0 || n == cores {
+		return cores
+	}
+	b.cfg.Log.Info("the disk is the limit: fewer journals than cores", "journals", n,
+		"cores", cores, "commits per second", int(commits))
+	return n
+}
+
+// journalCommits is how many commits in a second a journal of its own must be worth: one
+// gathers while the last is written, so more journals only divide what the disk can do.
+const journalCommits = 500
 
 func (b *Broker) report(rep segment.Report) {
 	log := b.cfg.Log
@@ -228,10 +250,14 @@ func listenSoon(addr string) (fd int32, bound string, err error) {
 // first turns install the image and accept connections.
 func (b *Broker) buildCores(wake func(core int), addrs func(fd int32) (local, remote string)) {
 	for i := range b.cfg.Cores {
-		c := newCore(parts{
-			id: i, cfg: &b.cfg, pool: b.pools[i], shard: b.shards[i], quorum: b.quorum,
+		p := parts{
+			id: i, cfg: &b.cfg, pool: b.pools[i], quorum: b.quorum,
 			dir: b.directory, bound: b.bound, addrs: addrs,
-		})
+		}
+		if i < len(b.shards) {
+			p.shard = b.shards[i]
+		}
+		c := newCore(p)
 		c.onFatal = b.fail
 		c.inbox.wake = func() { wake(i) }
 		b.cores = append(b.cores, c)

@@ -35,6 +35,7 @@ type Config struct {
 	CacheBytes      int64 // cache.bytes: written chunks kept for readers, all cores
 	JournalFile     int64 // bytes of one journal file
 	JournalMaxBytes int64 // journal.max.bytes: all cores together
+	Journals        int   // journal.count: the first so many cores own partitions; 0: as the disk suits
 
 	RequestMaxBytes     int32 // socket.request.max.bytes
 	MaxConnections      int   // max.connections

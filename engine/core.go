@@ -52,7 +52,7 @@ type Core struct {
 	cfg   *Config
 	now   clock.Now
 	pool  *arena.Pool
-	shard *segment.Shard
+	shard *segment.Shard // nil: this core has no journal and owns no partitions
 	meta  raftmeta.Quorum
 	bound []Listener
 
@@ -188,7 +188,10 @@ func (c *Core) nextTurn(more bool) clock.Instant {
 	if more || len(c.ready) > 0 || len(c.kept) > 0 {
 		return c.now.Mono
 	}
-	next := min(c.timers.next(), c.shard.Next())
+	next := c.timers.next()
+	if c.shard != nil {
+		next = min(next, c.shard.Next())
+	}
 	if len(c.starved) > 0 {
 		next = min(next, c.feedAt)
 	}
@@ -233,6 +236,9 @@ func (c *Core) complete(d *netio.Completion) {
 
 // settle answers what has become durable or readable.
 func (c *Core) settle() {
+	if c.shard == nil {
+		return
+	}
 	c.acks.settle(c)
 	for _, l := range c.shard.Advanced() {
 		c.advanced(l)
@@ -271,8 +277,15 @@ func (c *Core) feed() {
 	}
 }
 
-// storage ends the turn for the shard: one group commit and whatever else it wants.
+// storage ends the turn: one group commit and whatever else the shard wants, and fresh
+// memory.
 func (c *Core) storage() {
+	if n := c.pool.Want(); n > 0 {
+		c.work(func() any { return arena.Prepare(n) }, func(c *Core, v any) { c.pool.Supply(v.([][]byte)) })
+	}
+	if c.shard == nil {
+		return
+	}
 	c.effects.IO, c.effects.Jobs = c.effects.IO[:0], c.effects.Jobs[:0]
 	c.shard.Turn(c.now, &c.effects)
 	c.vecs = c.vecs[:0]
@@ -284,9 +297,6 @@ func (c *Core) storage() {
 	for _, j := range c.effects.Jobs {
 		id := j.ID
 		c.jobs = append(c.jobs, Job{Run: j.Run, Then: func(c *Core, v any) { c.shard.JobDone(id, v) }})
-	}
-	if n := c.pool.Want(); n > 0 {
-		c.work(func() any { return arena.Prepare(n) }, func(c *Core, v any) { c.pool.Supply(v.([][]byte)) })
 	}
 	if err := c.shard.Err(); err != nil && c.failed == nil {
 		c.failed = err

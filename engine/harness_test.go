@@ -46,10 +46,12 @@ type end struct {
 	shut bool
 }
 
-func newRig(t testing.TB, cores int) *rig {
+// newRig has as many journals as cores, or as is said.
+func newRig(t testing.TB, cores int, journals ...int) *rig {
 	r := &rig{t: t, fs: vfs.NewMem(1), ends: make(map[int32]*end), nextFd: 1000}
 	r.now = clock.Now{Mono: 1_000_000, Wall: 1_700_000_000_000}
 	cfg := Defaults()
+	cfg.Journals = append(journals, cores)[0]
 	cfg.Cores, cfg.FS, cfg.DataDir, cfg.Log = cores, r.fs, "/data", slog.New(slog.DiscardHandler)
 	cfg.MemoryBytes, cfg.CacheBytes = int64(cores)*256<<20, int64(cores)*32<<20
 	cfg.JournalFile, cfg.JournalMaxBytes, cfg.Seed = 8<<20, int64(cores)*32<<20, 7
@@ -63,9 +65,9 @@ func newRig(t testing.TB, cores int) *rig {
 		pools = append(pools, arena.New(256<<20))
 	}
 	shards, _, err := segment.Open(segment.Options{
-		FS: r.fs, Dir: "/data", Pools: pools, JournalFile: cfg.JournalFile, CacheBytes: 32 << 20,
+		FS: r.fs, Dir: "/data", Pools: pools[:cfg.Journals], JournalFile: cfg.JournalFile, CacheBytes: 32 << 20,
 		JournalMax: 32 << 20, Log: cfg.Log, Now: func() clock.Now { return r.now },
-	}, cores, segment.Known{})
+	}, cfg.Journals, segment.Known{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -78,8 +80,12 @@ func newRig(t testing.TB, cores int) *rig {
 	})
 	bound := []Listener{{Name: "PLAINTEXT", Host: "broker", Port: 9092}}
 	for i := range cores {
-		c := newCore(parts{id: i, cfg: &cfg, pool: pools[i], shard: shards[i], quorum: r.quorum,
-			bound: bound, addrs: func(int32) (string, string) { return "127.0.0.1", "127.0.0.1" }})
+		p := parts{id: i, cfg: &cfg, pool: pools[i], quorum: r.quorum,
+			bound: bound, addrs: func(int32) (string, string) { return "127.0.0.1", "127.0.0.1" }}
+		if i < len(shards) {
+			p.shard = shards[i]
+		}
+		c := newCore(p)
 		c.onFatal = func(err error) { t.Fatal(err) }
 		r.cores = append(r.cores, c)
 	}

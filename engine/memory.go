@@ -29,7 +29,7 @@ func (c *Core) frameMax() int64 {
 // way to it.
 func (c *Core) memory(n int) *arena.Buf {
 	b := c.pool.Get(n)
-	if b == nil && c.shard.Yield(n) {
+	if b == nil && c.shard != nil && c.shard.Yield(n) {
 		b = c.pool.Get(n)
 	}
 	return b
@@ -103,6 +103,8 @@ func (c *Core) limitMemory(budget int64) {
 	if c.pool.Mapped() <= budget {
 		return
 	}
-	c.shard.Yield(arena.MinSize)
+	if c.shard != nil {
+		c.shard.Yield(arena.MinSize)
+	}
 	c.pool.Trim(trimStep)
 }

@@ -23,8 +23,9 @@ func onePart(t *testing.T, resp kmsg.Response) kmsg.FetchResponseTopicPartition 
 // What is produced on one core is fetched from another, byte for byte but for offset
 // and epoch.
 func TestProduceThenFetch(t *testing.T) {
-	for cores := 1; cores <= 3; cores++ {
-		r := newRig(t, cores)
+	for _, shape := range [][2]int{{1, 1}, {2, 2}, {3, 3}, {2, 1}, {4, 2}} {
+		cores := shape[0]
+		r := newRig(t, cores, shape[1])
 		r.create("t", 5)
 		fd := r.connect(cores - 1)
 		for part := int32(0); part < 5; part++ {

@@ -89,12 +89,15 @@ func (c *Core) figures() status.Core {
 	s.ParkedFetches = c.fetches.parked
 	s.PinnedBytes = int64(c.fetches.pinned)
 	s.ArenaBytes, s.ArenaLimit = c.pool.Held(), c.pool.Budget()
+	if c.shard == nil {
+		return s
+	}
 	st := c.shard.Stats()
 	s.JournalBytes = st.CommitBytes
 	s.CommitSize, s.CommitLatency = st.CommitSize, st.CommitTime
 	s.SegmentBytes = st.Flushed
 	s.JournalBacklog, s.JournalLimit = st.JournalUsed, st.JournalTotal
-	s.CacheBytes, s.CacheLimit = st.CacheBytes, c.cfg.CacheBytes/int64(len(c.peers))
+	s.CacheBytes, s.CacheLimit = st.CacheBytes, c.cfg.CacheBytes/int64(c.cfg.Journals)
 	s.Partitions = st.Logs
 	return s
 }

@@ -49,7 +49,9 @@ func (c *Core) stopStep() {
 	late := c.now.Mono >= c.drainUntil+drainGrace && c.conns.live == 0
 	if !c.draining && (c.calm > 1 || late) {
 		c.draining = true
-		c.shard.Drain()
+		if c.shard != nil {
+			c.shard.Drain()
+		}
 	}
 	c.timers.after(c.now.Mono+stopPause, (*Core).stopStep)
 }
@@ -80,7 +82,7 @@ func (c *Core) onlyParked(cn *conn) bool {
 
 // ended says whether the driver may leave: everything is flushed, or nothing can be.
 func (c *Core) ended() bool {
-	return c.draining && (c.shard.Drained() || c.shard.Err() != nil)
+	return c.draining && (c.shard == nil || c.shard.Drained() || c.shard.Err() != nil)
 }
 
 // keep puts completions aside that were reaped while submitting; the next turn sees

@@ -71,6 +71,7 @@ func newKernel(rng *rand.Rand, z stormSizes) *kernel {
 	k.now = clock.Now{Mono: 1_000_000, Wall: 1_700_000_000_000}
 	cfg := Defaults()
 	cfg.Cores, cfg.FS, cfg.DataDir, cfg.Log = z.cores, k.fs, "/data", slog.New(slog.DiscardHandler)
+	cfg.Journals = z.cores
 	cfg.MemoryBytes, cfg.CacheBytes = int64(z.cores)*z.memory, int64(z.cores)*z.memory*2/3
 	cfg.JournalFile, cfg.JournalMaxBytes = z.journal/8, int64(z.cores)*z.journal
 	cfg.Seed, cfg.OffsetsPartitions, cfg.SessionSlots = rng.Uint64()|1, 5, 4

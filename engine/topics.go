@@ -120,7 +120,7 @@ func (c *Core) update(top *topic, meta *raftmeta.Topic) {
 	lc := logConfig(top.cfg)
 	for i := len(top.parts); i < len(meta.Partitions); i++ {
 		tp := protocol.TopicPartition{Topic: meta.ID, Partition: int32(i)}
-		pl := place{core: segment.CoreOf(tp, len(c.peers))}
+		pl := place{core: segment.CoreOf(tp, c.cfg.Journals)}
 		if pl.core == c.id {
 			pl.part = c.newPartition(top, tp, lc)
 		}

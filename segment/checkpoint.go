@@ -115,7 +115,7 @@ func (t *checkpointTask) noteDirs() {
 		t.dirs = append(t.dirs, t.rest[i].dir)
 	}
 	for i := range t.index {
-		if w := &t.index[i]; w.offsetAt == 0 || w.timeAt == 0 {
+		if w := &t.index[i]; w.offsetAt == 0 || w.timeAt == 0 || len(w.sums) > 0 && w.sumsAt == 0 {
 			t.dirs = append(t.dirs, w.dir)
 		}
 	}
@@ -244,12 +244,15 @@ func (t *checkpointTask) writeRest(r *restWrite) error {
 }
 
 func (t *checkpointTask) writeIndex(w *indexWrite) error {
-	edits := make([]fileEdit, 0, 2)
+	edits := make([]fileEdit, 0, 3)
 	if n := int64(len(w.offsets)); n > 0 {
 		edits = append(edits, fileEdit{endIndex, w.offsets, w.offsetAt, w.offsetAt + n})
 	}
 	if n := int64(len(w.times)); n > 0 {
 		edits = append(edits, fileEdit{endTime, w.times, w.timeAt, w.timeAt + n})
+	}
+	if n := int64(len(w.sums)); n > 0 {
+		edits = append(edits, fileEdit{endSums, w.sums, w.sumsAt, w.sumsAt + n})
 	}
 	return t.edit(w.id, w.dir, w.base, false, !t.many, edits...)
 }

@@ -10,6 +10,7 @@ import (
 
 const (
 	checkpointMagic   = 0x504b434d // "MCKP"
+	checkpointVersion = 3          // 2 has no sums
 	checkpointHeader  = 80
 	checkpointTrailer = 4
 
@@ -20,6 +21,7 @@ const (
 // checkpointHead says whose state a checkpoint is, and which commits it leaves to
 // the journal.
 type checkpointHead struct {
+	version uint16 // of the format, when read
 	boot    uint64
 	core    uint16
 	cores   uint16
@@ -33,7 +35,7 @@ type checkpointHead struct {
 func putCheckpointHead(b []byte, dir [16]byte, size int, h *checkpointHead) {
 	clear(b[:checkpointHeader])
 	le.PutUint32(b, checkpointMagic)
-	le.PutUint16(b[4:], formatVersion)
+	le.PutUint16(b[4:], checkpointVersion)
 	if h.clean {
 		b[6] = 1
 	}
@@ -57,7 +59,7 @@ func parseCheckpoint(b []byte, dir [16]byte) (h checkpointHead, records []byte, 
 	switch {
 	case le.Uint32(b) != checkpointMagic:
 		return h, nil, "magic"
-	case le.Uint16(b[4:]) > formatVersion:
+	case le.Uint16(b[4:]) > checkpointVersion:
 		return h, nil, "version"
 	case crc32.Checksum(body, castagnoli) != le.Uint32(b[len(body):]):
 		return h, nil, "crc"
@@ -67,7 +69,7 @@ func parseCheckpoint(b []byte, dir [16]byte) (h checkpointHead, records []byte, 
 		return h, nil, "directory id"
 	}
 	h = checkpointHead{
-		boot: le.Uint64(b[24:]), core: le.Uint16(b[32:]), cores: le.Uint16(b[34:]),
+		version: le.Uint16(b[4:]), boot: le.Uint64(b[24:]), core: le.Uint16(b[32:]), cores: le.Uint16(b[34:]),
 		clean: b[6] == 1, logs: le.Uint32(b[36:]), journal: journalID(le.Uint64(b[40:])),
 		replay: le.Uint64(b[48:]),
 	}
@@ -97,9 +99,20 @@ type segRecord struct {
 	since, lastTime          int64
 	offsets, times           int64
 	sealed, finished, onDisk bool
+	gaps                     bool // offsets may be missing
+
+	sums     int64  // entries in .sums, −1: unknown
+	sumBegin int64  // of the piece behind them
+	sum      uint32 // of that piece so far
+
+	offsetSum, timeSum uint32 // CRCs of .index and .timeindex
 }
 
-const segRecordSize = 11*8 + 8
+// segRecordSize is that of version 3; version 2 ends before the sums.
+const (
+	segRecordSize  = segRecordSize2 + 32
+	segRecordSize2 = 11*8 + 8
+)
 
 func appendSegRecord(b []byte, r *segRecord) []byte {
 	for _, v := range [...]int64{r.base, r.end, r.size, r.created, r.firstMax, r.maxTime,
@@ -107,12 +120,18 @@ func appendSegRecord(b []byte, r *segRecord) []byte {
 		b = le.AppendUint64(b, uint64(v))
 	}
 	flags := uint64(0)
-	for i, f := range [...]bool{r.sealed, r.finished, r.onDisk} {
+	for i, f := range [...]bool{r.sealed, r.finished, r.onDisk, r.gaps} {
 		if f {
 			flags |= 1 << i
 		}
 	}
-	return le.AppendUint64(b, flags)
+	b = le.AppendUint64(b, flags)
+	b = le.AppendUint64(b, uint64(r.sums))
+	b = le.AppendUint64(b, uint64(r.sumBegin))
+	for _, v := range [...]uint32{r.sum, r.offsetSum, r.timeSum, 0} {
+		b = le.AppendUint32(b, v)
+	}
+	return b
 }
 
 func parseSegRecord(b []byte) (r segRecord) {
@@ -126,6 +145,14 @@ func parseSegRecord(b []byte) (r segRecord) {
 	r.offsets, r.times = next(), next()
 	flags := next()
 	r.sealed, r.finished, r.onDisk = flags&1 != 0, flags&2 != 0, flags&4 != 0
+	r.gaps = flags&8 != 0
+	if len(b) < segRecordSize {
+		r.sums = -1
+		return r
+	}
+	r.sums, r.sumBegin = next(), next()
+	r.sum, r.offsetSum = le.Uint32(b[at:]), le.Uint32(b[at+4:])
+	r.timeSum = le.Uint32(b[at+8:])
 	return r
 }
 
@@ -167,7 +194,11 @@ func appendLogRecord(b []byte, r *logRecord) []byte {
 }
 
 // nextLogRecord splits the first record off b. ok is false when lengths lie.
-func nextLogRecord(b []byte) (r logRecord, rest []byte, ok bool) {
+func nextLogRecord(b []byte, version uint16) (r logRecord, rest []byte, ok bool) {
+	segSize := uint64(segRecordSize)
+	if version < 3 {
+		segSize = segRecordSize2
+	}
 	if len(b) < recordFixed || uint64(le.Uint32(b)) > uint64(len(b)) {
 		return r, nil, false
 	}
@@ -184,14 +215,14 @@ func nextLogRecord(b []byte) (r logRecord, rest []byte, ok bool) {
 	segs := uint64(le.Uint32(b[60:]))
 	lens := [...]uint64{uint64(le.Uint32(b[64:])), uint64(le.Uint32(b[68:])),
 		uint64(le.Uint32(b[72:])), uint64(le.Uint32(b[76:]))}
-	if uint64(n) != recordFixed+segs*segRecordSize+lens[0]+lens[1]+lens[2]+lens[3] {
+	if uint64(n) != recordFixed+segs*segSize+lens[0]+lens[1]+lens[2]+lens[3] {
 		return r, nil, false
 	}
 	b = b[recordFixed:]
 	r.segs = make([]segRecord, segs)
 	for i := range r.segs {
-		r.segs[i] = parseSegRecord(b)
-		b = b[segRecordSize:]
+		r.segs[i] = parseSegRecord(b[:segSize])
+		b = b[segSize:]
 	}
 	for i, part := range [...]*[]byte{&r.topic, &r.tail, &r.producers, &r.epochs} {
 		*part, b = b[:lens[i]:lens[i]], b[lens[i]:]

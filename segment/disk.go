@@ -206,12 +206,12 @@ func (op *opening) finishLog(l *Log) error {
 		g.sealed = true // it was, by its age, when it was removed; no entry says so
 		l.shard.dropSegments(l)
 	}
-	wanted := make(map[string]bool, 3*len(l.segs))
+	wanted := make(map[string]bool, len(endings)*len(l.segs))
 	for _, g := range l.segs {
 		if !g.onDisk {
 			continue // a file of that name is of no use: nothing durable names it
 		}
-		for _, ending := range []string{endLog, endIndex, endTime} {
+		for _, ending := range endings {
 			wanted[filepath.Base(g.path(ending))] = true
 		}
 		if !have[filepath.Base(g.path(endLog))] {
@@ -264,8 +264,9 @@ func checkFile(files vfs.FS, name string, least int64) error {
 // by a turn of which nothing became durable.
 func (op *opening) clearStale(l *Log, names []string, wanted map[string]bool) error {
 	for _, n := range names {
-		known := strings.HasSuffix(n, endLog) || strings.HasSuffix(n, endIndex) ||
-			strings.HasSuffix(n, endTime)
+		known := slices.ContainsFunc(endings[:], func(e string) bool {
+			return strings.HasSuffix(n, e)
+		})
 		if wanted[n] || !known && !strings.HasSuffix(n, endDeleted) {
 			continue
 		}

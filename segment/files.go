@@ -116,11 +116,16 @@ const (
 	endLog     = ".log"
 	endIndex   = ".index"
 	endTime    = ".timeindex"
+	endSums    = ".sums"
 	endDeleted = ".deleted"
 
 	metadataName = "partition.metadata"
 	deletedDir   = "-delete" // TOPIC-PARTITION.ID-delete, as Kafka names it
 )
+
+// endings are those of a segment's files. The log goes first: what is left of the
+// others names nothing then.
+var endings = [...]string{endLog, endIndex, endTime, endSums}
 
 func metadataBytes(id protocol.TopicID) []byte {
 	return fmt.Appendf(nil, "version: 0\ntopic_id: %s", id)

@@ -1,13 +1,8 @@
 package segment
 
 import (
-	"errors"
-	"io/fs"
-
-	"millrace/internal/vfs"
 	"millrace/protocol"
 	"millrace/protocol/batch"
-	"millrace/segment/index"
 )
 
 // finding is one search by time.
@@ -25,6 +20,8 @@ type findResult struct {
 	offset, time int64
 	epoch        int32
 	code         protocol.Code
+	damaged      *seg // whose time index is, if rule says so
+	rule         string
 }
 
 // FindTime searches the first record with a timestamp of at least ts. The answer
@@ -76,32 +73,14 @@ func (s *Shard) findIn(f *finding, g *seg) {
 		s.findFrom(f)
 		return
 	}
-	files, dir, base, entries, ts, end := s.o.FS, g.log.dir(), g.base, x.times, f.ts, g.end
+	files, want, ts := s.o.FS, g.loadWant(), f.ts
 	s.job(jobFind, f, func() any {
-		off, err := timeStart(files, dir, base, entries, ts, end)
+		off, rule, err := want.readTimes(files, ts)
 		if err != nil {
 			return findResult{code: protocol.KafkaStorageError}
 		}
-		return findResult{offset: off}
+		return findResult{offset: off, damaged: g, rule: rule}
 	})
-}
-
-// timeStart looks ts up in a .timeindex; a damaged one only costs a longer scan.
-func timeStart(files vfs.FS, dir string, base, entries, ts, end int64) (int64, error) {
-	b, err := files.ReadFile(segmentPath(dir, base, endTime))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return 0, err
-	}
-	want := entries * index.TimeEntrySize
-	if int64(len(b)) < want {
-		return base, nil
-	}
-	x, err := index.ParseTimes(base, b[:want], end)
-	if err != nil {
-		return base, nil
-	}
-	_, off := x.Lookup(ts - 1) // the last one that is below: an equal one may have equals before it
-	return off, nil
 }
 
 // findFrom looks at the batches from f.from on: in memory at once, else by reading.
@@ -198,6 +177,9 @@ func findRecord(v batch.View, ts, start int64) findResult {
 
 // found takes a find job's answer: the record, or where to go on.
 func (s *Shard) found(f *finding, res findResult) {
+	if res.rule != "" {
+		s.mendTimes(res.damaged, res.rule)
+	}
 	if res.found || res.code != protocol.None {
 		s.findAnswer(f, res)
 		return

@@ -139,7 +139,7 @@ func FuzzCheckpoint(f *testing.F) {
 			return
 		}
 		for range h.logs {
-			r, rest, ok := nextLogRecord(records)
+			r, rest, ok := nextLogRecord(records, h.version)
 			if !ok {
 				return
 			}
@@ -191,7 +191,7 @@ func TestFormats(t *testing.T) {
 		t.Fatalf("%+v %s", head, rule)
 	}
 	for i := range 3 {
-		r, rest, ok := nextLogRecord(records)
+		r, rest, ok := nextLogRecord(records, head.version)
 		if !ok || string(r.tail) != "tail" || len(r.segs) != i || r.tp.Partition != int32(i) ||
 			string(r.topic) != "t1" || string(r.epochs) != "ee" || r.seq != 7 {
 			t.Fatalf("record %d: %+v", i, r)

@@ -64,7 +64,9 @@ type seg struct {
 	maxTime  int64 // −1: none
 	maxAt    int64 // last offset of the batch with maxTime
 	index    indexing
+	sums     sealing
 	sealed   bool
+	gaps     bool  // offsets may be missing: it was compacted
 	finished bool  // sealed, written, trimmed to size and indexed durably
 	gone     bool  // deleted; readers may still hold the file
 	removed  bool  // the job that deletes its files was started
@@ -141,6 +143,7 @@ func (l *Log) take(g *seg, v batch.View, now int64) {
 	g.index.batch(g, next-1, maxTime, g.size, size, l.cfg.IndexInterval)
 	g.size += size
 	g.end = next
+	g.sums.batch(g, v)
 	l.bytes += size
 	l.marks.End = next
 	l.touched = l.shard.sw.number
@@ -204,6 +207,7 @@ func (l *Log) roll() *seg {
 	l.seal()
 	g := &seg{log: l, base: l.marks.End, end: l.marks.End, maxTime: -1, maxAt: -1}
 	g.index.init()
+	g.sums.init(g.sealID())
 	l.segs = append(l.segs, g)
 	l.shard.stats.Segments++
 	return g
@@ -217,6 +221,7 @@ func (l *Log) seal() {
 	}
 	g.sealed = true
 	g.index.seal(g)
+	g.sums.seal(g)
 	l.shard.soil(g)
 	if c := l.tail.last(); c != nil && c.seg == g {
 		if from := max(c.n, c.once); from < int(ceil(int64(c.n))) {
@@ -234,8 +239,11 @@ type indexing struct {
 	offsets  int64 // entries in .index
 	times    int64 // entries in .timeindex
 	lastTime int64 // of the last time entry, pending ones included; −1: none
-	fresh    []offsetEntry
-	freshT   []timeEntry
+	damaged  bool  // .timeindex is
+	// CRCs of what is in the files.
+	offsetSum, timeSum uint32
+	fresh              []offsetEntry
+	freshT             []timeEntry
 }
 
 type offsetEntry struct {

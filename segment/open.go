@@ -232,7 +232,7 @@ func (op *opening) readCheckpoint(c *checkpoint) error {
 	}
 	c.head, c.records = h, make([]logRecord, 0, h.logs)
 	for range h.logs {
-		r, rest, ok := nextLogRecord(records)
+		r, rest, ok := nextLogRecord(records, h.version)
 		if !ok {
 			return &CorruptError{name, int64(len(b) - len(records)), "record"}
 		}
@@ -397,10 +397,11 @@ func (l *Log) restore(r *logRecord) string {
 		g := &seg{
 			log: l, base: sr.base, end: sr.end, size: sr.size, created: sr.created,
 			firstMax: sr.firstMax, maxTime: sr.maxTime, maxAt: sr.maxAt, sealed: sr.sealed,
-			finished: sr.finished, onDisk: sr.onDisk, written: sr.size, alloc: floor(sr.size),
+			finished: sr.finished, onDisk: sr.onDisk, gaps: sr.gaps, written: sr.size, alloc: floor(sr.size),
 		}
 		g.index = indexing{since: sr.since, offsets: sr.offsets, times: sr.times,
-			lastTime: sr.lastTime}
+			lastTime: sr.lastTime, offsetSum: sr.offsetSum, timeSum: sr.timeSum}
+		g.sums.restore(g.sealID(), sr)
 		if i > 0 && l.segs[i-1].end != g.base || g.size < 0 || g.end < g.base {
 			return "segments"
 		}

@@ -1,7 +1,11 @@
 package segment
 
 import (
+	"path/filepath"
 	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,4 +47,59 @@ func probeSync(f vfs.File) bool {
 		}
 	}
 	return slices.Min(both) < slices.Min(dsync)/2
+}
+
+const (
+	commitProbe = 20 * time.Millisecond
+	probeFile   = 64 << 10
+)
+
+// ProbeCommits measures how many durable writes of a block a disk takes in a second from
+// so many writers together. 0: it cannot be told.
+func ProbeCommits(fs vfs.FS, dir string, writers int) float64 {
+	var files []vfs.File
+	defer func() {
+		for i, f := range files {
+			_ = f.Close()
+			_ = fs.Remove(probeName(dir, i))
+		}
+	}()
+	if fs.MkdirAll(journalDir(dir)) != nil {
+		return 0
+	}
+	mem, done := aligned(probeFile)
+	defer done()
+	clear(mem)
+	for i := range writers {
+		f, err := fs.Open(probeName(dir, i), vfs.Create, true)
+		if err != nil {
+			return 0
+		}
+		files = append(files, f)
+		if vfs.IsFd(f.Fd()) { // a file in memory
+			return 0
+		}
+		if _, err := f.WriteAt(mem, 0); err != nil || f.Sync() != nil {
+			return 0
+		}
+	}
+	var all sync.WaitGroup
+	var commits atomic.Int64
+	begin := time.Now()
+	for _, f := range files {
+		all.Go(func() {
+			for time.Since(begin) < commitProbe {
+				if _, err := unix.Pwritev2(int(f.Fd()), [][]byte{mem[:block]}, 0, unix.RWF_DSYNC); err != nil {
+					return
+				}
+				commits.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	return float64(commits.Load()) / time.Since(begin).Seconds()
+}
+
+func probeName(dir string, i int) string {
+	return filepath.Join(journalDir(dir), "probe-"+strconv.Itoa(i))
 }

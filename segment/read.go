@@ -2,15 +2,14 @@ package segment
 
 import (
 	"errors"
-	"io/fs"
 	"sort"
 	"time"
 
 	"millrace/internal/arena"
-	"millrace/internal/vfs"
 	"millrace/protocol"
 	"millrace/protocol/batch"
 	"millrace/segment/index"
+	"millrace/segment/seal"
 )
 
 // reader serves what is older than memory: index lookup, a read through the ring
@@ -402,13 +401,10 @@ func (s *Shard) freeReading(r *reading) {
 	s.rd.spare = r
 }
 
-// loadedIndex is a segment's .index in memory.
-type loadedIndex struct{ offsets []byte }
-
-// loadedResult is what the index job answers.
-type loadedResult struct {
+// loadedIndex is a segment's .index and .sums in memory.
+type loadedIndex struct {
 	offsets []byte
-	err     error
+	sums    seal.Table
 }
 
 func (s *Shard) loadIndex(g *seg) {
@@ -416,61 +412,17 @@ func (s *Shard) loadIndex(g *seg) {
 		return
 	}
 	g.loading = true
-	files, dir, base, entries := s.o.FS, g.log.dir(), g.base, g.index.offsets
-	size, interval := g.written, g.log.cfg.IndexInterval
-	s.job(jobIndex, g, func() any {
-		b, err := readOffsets(files, dir, base, entries, size, interval)
-		return loadedResult{b, err}
-	})
-}
-
-// readOffsets reads a .index, or builds it anew when it is damaged or lost.
-func readOffsets(files vfs.FS, dir string, base, entries, size, interval int64) ([]byte, error) {
-	b, err := files.ReadFile(segmentPath(dir, base, endIndex))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	if want := entries * index.OffsetEntrySize; int64(len(b)) >= want {
-		x, err := index.ParseOffsets(base, b[:want], size)
-		if err == nil {
-			return x.Bytes(), nil
-		}
-	}
-	built := index.NewBuilder(base, interval)
-	err = walkSegment(files, segmentPath(dir, base, endLog), size, func(h index.Header, pos int64) {
-		built.Batch(h.LastOffset, h.MaxTimestamp, pos, h.Size)
-	})
-	return built.Offsets.Bytes(), err
-}
-
-// walkSegment reads the headers of all batches of a segment file.
-func walkSegment(files vfs.FS, name string, size int64, f func(h index.Header, pos int64)) error {
-	file, err := files.Open(name, vfs.ReadOnly, false)
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	var b [batch.HeaderSize]byte
-	for pos := int64(0); pos+batch.HeaderSize <= size; {
-		if _, err := file.ReadAt(b[:], pos); err != nil {
-			return err
-		}
-		h, ok := index.ParseHeader(b[:])
-		if !ok {
-			return &CorruptError{name, pos, "batch header"}
-		}
-		f(h, pos)
-		pos += h.Size
-	}
-	return nil
+	sh, files, want := s.shared, s.o.FS, g.loadWant()
+	s.job(jobIndex, g, func() any { return want.run(sh, files) })
 }
 
 func (s *Shard) indexLoaded(g *seg, res loadedResult) {
 	g.loading = false
+	s.loaded(g, &res)
 	if res.err != nil {
 		s.o.Log.Error("index cannot be read", "file", g.path(endIndex), "err", res.err)
 	} else if !g.gone && !g.log.dropped {
-		s.rd.keepIndex(g, res.offsets)
+		s.rd.keepIndex(g, &loadedIndex{res.offsets, res.sums})
 	}
 	s.wake(g, res.err)
 	if g.gone {
@@ -478,10 +430,13 @@ func (s *Shard) indexLoaded(g *seg, res loadedResult) {
 	}
 }
 
-func (rd *reader) keepIndex(g *seg, b []byte) {
-	g.cache = &loadedIndex{b}
+func (x *loadedIndex) bytes() int64 { return int64(len(x.offsets) + x.sums.Bytes()) }
+
+func (rd *reader) keepIndex(g *seg, x *loadedIndex) {
+	rd.dropIndex(g)
+	g.cache = x
 	rd.cached = append(rd.cached, g)
-	rd.cachedBytes += int64(len(b))
+	rd.cachedBytes += x.bytes()
 	for rd.cachedBytes > indexCache && len(rd.cached) > 1 {
 		rd.dropIndex(rd.cached[0])
 	}
@@ -491,7 +446,7 @@ func (rd *reader) dropIndex(g *seg) {
 	if g.cache == nil {
 		return
 	}
-	rd.cachedBytes -= int64(len(g.cache.offsets))
+	rd.cachedBytes -= g.cache.bytes()
 	g.cache = nil
 	for i, x := range rd.cached {
 		if x == g {

@@ -280,7 +280,7 @@ func removeSegments(sh *shared, files vfs.FS, gone []syncItem) any {
 
 // removeSegment renames first, so that a crash between leaves no half segment.
 func removeSegment(files vfs.FS, dir string, base int64) error {
-	for _, ending := range []string{endLog, endIndex, endTime} {
+	for _, ending := range endings {
 		name := segmentPath(dir, base, ending)
 		if err := files.Rename(name, name+endDeleted); err != nil {
 			continue // an index that never was

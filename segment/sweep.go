@@ -7,6 +7,7 @@ import (
 	"millrace/internal/invariant"
 	"millrace/internal/mutant"
 	"millrace/protocol"
+	"millrace/segment/seal"
 )
 
 // sweep writes out what all tails hold, takes every log's state down, and then
@@ -63,6 +64,12 @@ type indexWrite struct {
 	offsetAt        int64
 	timeAt          int64
 	nOffset, nTimes int
+
+	offsetSum, timeSum uint32 // of the files with these entries
+	sums               []byte // for .sums, and where
+	sumsAt             int64
+	nSums              int
+	closes             bool // the trailer is among them
 }
 
 // sweepTurn begins a sweep when one is due and moves the running one on.
@@ -182,7 +189,7 @@ func (w *sweep) segRecord(g *seg) segRecord {
 	r := segRecord{
 		base: g.base, end: g.end, size: g.size, created: g.created, firstMax: g.firstMax,
 		maxTime: g.maxTime, maxAt: g.maxAt, since: x.since, lastTime: -1,
-		sealed: g.sealed, finished: g.sealed,
+		sealed: g.sealed, finished: g.sealed, gaps: g.gaps,
 		onDisk: g.onDisk || g.sealed || g.size >= block || w.final,
 	}
 	if r.onDisk {
@@ -192,8 +199,12 @@ func (w *sweep) segRecord(g *seg) segRecord {
 		r.lastTime = x.lastTime
 		r.offsets = x.offsets + int64(len(x.fresh))
 		r.times = x.times + int64(len(x.freshT))
-		w.noteIndex(g)
+		r.offsetSum, r.timeSum = w.noteIndex(g)
+		r.sums = g.sums.pieces()
+	} else if g.sums.pieces() != 0 {
+		r.sums = -1
 	}
+	r.sumBegin, r.sum = g.sums.run.Begin, g.sums.run.Sum
 	return r
 }
 
@@ -212,11 +223,12 @@ func (s *Shard) sweepWants(l *Log) {
 	s.flushTo(l, l.tail.end)
 }
 
-// noteIndex copies a segment's index entries that are not in its files.
-func (w *sweep) noteIndex(g *seg) {
+// noteIndex copies a segment's index entries and sums that are not in its files, and
+// returns the CRCs of the indexes with them.
+func (w *sweep) noteIndex(g *seg) (offsetSum, timeSum uint32) {
 	x := &g.index
-	if len(x.fresh) == 0 && len(x.freshT) == 0 {
-		return
+	if len(x.fresh) == 0 && len(x.freshT) == 0 && !g.sums.pending(g.sealed) {
+		return x.offsetSum, x.timeSum
 	}
 	iw := indexWrite{
 		seg: g, dir: g.log.dir(), id: g.log.TP.Topic, base: g.base,
@@ -231,7 +243,13 @@ func (w *sweep) noteIndex(g *seg) {
 		iw.times = binary.BigEndian.AppendUint64(iw.times, uint64(e.time))
 		iw.times = binary.BigEndian.AppendUint32(iw.times, uint32(e.offset-g.base))
 	}
+	iw.offsetSum = seal.Sum(x.offsetSum, iw.offsets)
+	iw.timeSum = seal.Sum(x.timeSum, iw.times)
+	if g.sums.pending(g.sealed) {
+		g.sums.note(g, &iw)
+	}
 	w.index = append(w.index, iw)
+	return iw.offsetSum, iw.timeSum
 }
 
 // writeCheckpoint starts the job that makes the segments durable and then the
@@ -318,7 +336,7 @@ func (s *Shard) checkpointed(d checkpointDone) {
 		}
 	}
 	for i := range t.index {
-		t.index[i].seg.index.persisted(t.index[i].nOffset, t.index[i].nTimes)
+		t.index[i].seg.persisted(&t.index[i])
 	}
 	s.missing = 0
 	s.j.recycle(w.free)
@@ -366,11 +384,14 @@ func (s *Shard) setCompleted(v any) {
 }
 
 // persisted forgets entries that are in the files now.
-func (x *indexing) persisted(offsets, times int) {
-	x.fresh = append(x.fresh[:0], x.fresh[offsets:]...)
-	x.freshT = append(x.freshT[:0], x.freshT[times:]...)
-	x.offsets += int64(offsets)
-	x.times += int64(times)
+func (g *seg) persisted(w *indexWrite) {
+	x := &g.index
+	x.fresh = append(x.fresh[:0], x.fresh[w.nOffset:]...)
+	x.freshT = append(x.freshT[:0], x.freshT[w.nTimes:]...)
+	x.offsets += int64(w.nOffset)
+	x.times += int64(w.nTimes)
+	x.offsetSum, x.timeSum = w.offsetSum, w.timeSum
+	g.sums.persisted(w)
 }
 
 // takeReleased takes over journal files of earlier boots once they are free.

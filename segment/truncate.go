@@ -90,6 +90,7 @@ func (g *seg) cutTo(to, pos int64) {
 	g.log.bytes -= g.size - pos
 	g.size, g.end = pos, to
 	g.written = min(g.written, pos)
+	g.sums.cutTo(pos)
 	x := &g.index
 	for k := len(x.fresh); k > 0 && x.fresh[k-1].offset >= to; k-- {
 		x.fresh = x.fresh[:k-1]

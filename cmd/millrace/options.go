@@ -45,6 +45,7 @@ func (s settings) options() (*options, error) {
 		},
 		func() error { return s.cache(c) },
 		func() error { return number(s, setJournal, &c.JournalMaxBytes, 2*c.JournalFile, math.MaxInt64) },
+		func() error { return number(s, setJournals, &c.Journals, 1, int64(c.Cores)) },
 		func() error { return s.identity(c) },
 		func() error { return s.limits(c) },
 		func() error { return s.groups(&c.Groups) },

@@ -1,0 +1,308 @@
+package segment
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+
+	"millrace/internal/vfs"
+	"millrace/protocol"
+	"millrace/segment/epoch"
+	"millrace/segment/producer"
+	"millrace/segment/seal"
+)
+
+// What tools see of the formats of this package (segment/inspect). Nothing here is
+// used by a broker that runs.
+
+// CheckpointInfo is one checkpoint file.
+type CheckpointInfo struct {
+	Version     int
+	Directory   [16]byte
+	Boot        uint64
+	Core, Cores int
+	Clean       bool
+	Journal     uint64
+	Replay      uint64 // first commit of the journal that is still needed
+	Logs        []LogInfo
+}
+
+// LogInfo is one log in a checkpoint.
+type LogInfo struct {
+	TP               protocol.TopicPartition
+	Topic            string
+	Journal          uint64
+	Entry            uint64 // of that journal, the last that is covered
+	Start, High, End int64
+	Segments         []SegmentInfo
+	Tail             []byte // of the active segment: what follows its last whole block
+	Producers        producer.State
+	Epochs           epoch.Cache
+}
+
+// SegmentInfo is one segment in a checkpoint.
+type SegmentInfo struct {
+	ID                 seal.ID
+	End, Size          int64 // offset, bytes
+	Created            int64
+	MaxTime, MaxAt     int64
+	Sealed, Gaps       bool
+	OnDisk             bool
+	Offsets, Times     int64  // entries of .index and .timeindex
+	Sums               int64  // of .sums; −1: unknown
+	OffsetSum, TimeSum uint32 // CRCs of the indexes
+	Open               seal.Running
+}
+
+// DirectoryID is the one that a journal, a checkpoint or journal/boot names.
+func DirectoryID(b []byte) (id [16]byte) {
+	if len(b) >= 24 {
+		copy(id[:], b[8:24])
+	}
+	return id
+}
+
+// ReadCheckpoint reads a checkpoint file of a directory. Rule says what is broken and
+// where, "" for nothing.
+func ReadCheckpoint(b []byte, dir [16]byte) (c CheckpointInfo, pos int64, rule string) {
+	h, records, rule := parseCheckpoint(b, dir)
+	if rule != "" {
+		return c, 0, rule
+	}
+	c = CheckpointInfo{
+		Version: int(h.version), Directory: dir, Boot: h.boot, Core: int(h.core),
+		Cores: int(h.cores), Clean: h.clean, Journal: uint64(h.journal), Replay: h.replay,
+	}
+	for range h.logs {
+		at := int64(len(b) - checkpointTrailer - len(records))
+		r, rest, ok := nextLogRecord(records, h.version)
+		if !ok {
+			return c, at, "record"
+		}
+		l, rule := r.info()
+		if rule != "" {
+			return c, at, rule
+		}
+		c.Logs = append(c.Logs, l)
+		records = rest
+	}
+	if len(records) != 0 {
+		return c, int64(len(b) - len(records)), "records"
+	}
+	return c, 0, ""
+}
+
+func (r *logRecord) info() (l LogInfo, rule string) {
+	l = LogInfo{
+		TP: r.tp, Topic: string(r.topic), Journal: uint64(r.journal), Entry: uint64(r.seq),
+		Start: r.start, High: r.high, End: r.end, Tail: r.tail,
+	}
+	if r.start > r.end || r.high > r.end {
+		return l, "marks"
+	}
+	for i := range r.segs {
+		s := &r.segs[i]
+		if i > 0 && r.segs[i-1].end != s.base || s.size < 0 || s.end < s.base {
+			return l, "segments"
+		}
+		l.Segments = append(l.Segments, SegmentInfo{
+			ID:  seal.ID{Topic: r.tp.Topic, Partition: r.tp.Partition, Base: s.base},
+			End: s.end, Size: s.size, Created: s.created, MaxTime: s.maxTime, MaxAt: s.maxAt,
+			Sealed: s.sealed, Gaps: s.gaps, OnDisk: s.onDisk, Offsets: s.offsets,
+			Times: s.times, Sums: s.sums, OffsetSum: s.offsetSum, TimeSum: s.timeSum,
+			Open: seal.Running{Begin: s.sumBegin, Sum: s.sum},
+		})
+	}
+	if err := l.Producers.Decode(r.producers); err != nil {
+		return l, "producers"
+	}
+	if err := l.Epochs.Decode(r.epochs); err != nil {
+		return l, "epochs"
+	}
+	return l, ""
+}
+
+// ReadBoot reads journal/boot.
+func ReadBoot(b []byte, dir [16]byte) (boot, complete uint64, rule string) {
+	return parseBoot(b, dir)
+}
+
+// Names of what is in a data directory.
+
+// CheckpointDir is the directory of the checkpoints.
+func CheckpointDir(dir string) string { return checkpointDir(dir) }
+
+// JournalDir is that of the journals.
+func JournalDir(dir string) string { return journalDir(dir) }
+
+// LogDir is that of the partitions.
+func LogDir(dir string) string { return logRoot(dir) }
+
+// BootName is the file that counts openings.
+func BootName(dir string) string { return bootName(dir) }
+
+// CheckpointName splits the name of a checkpoint.
+func CheckpointName(name string) (boot uint64, core int, ok bool) {
+	return parseCheckpointName(name)
+}
+
+// PartitionDir is where a partition's files are.
+func PartitionDir(dir, topic string, partition int32) string {
+	return partitionDir(dir, topic, partition)
+}
+
+// ParsePartitionDir splits TOPIC-PARTITION.
+func ParsePartitionDir(name string) (topic string, partition int32, ok bool) {
+	return parseDirName(name)
+}
+
+// SegmentFile is a file of a segment: .log, .index, .timeindex or .sums.
+func SegmentFile(dir string, base int64, ending string) string {
+	return segmentPath(dir, base, ending)
+}
+
+// Metadata reads a partition.metadata. False when there is none, or it is torn.
+func Metadata(files vfs.FS, dir string) (id protocol.TopicID, ok bool, err error) {
+	return readMetadata(files, dir)
+}
+
+// IsJournal says whether a name is that of a journal file.
+func IsJournal(name string) bool { return strings.HasSuffix(filepath.Base(name), ".journal") }
+
+// CommitInfo is one commit of a journal file.
+type CommitInfo struct {
+	File       string
+	Pos, Size  int64
+	Journal    uint64
+	Boot       uint64
+	Core       int
+	Sequence   uint64
+	Durability Durability
+	Entries    []EntryInfo
+}
+
+// EntryInfo is one entry or fragment.
+type EntryInfo struct {
+	Kind    string // append, truncate, start-offset, drop
+	First   bool   // fragment
+	More    bool   // fragments follow
+	Placed  bool   // the payload lies behind the entries
+	TP      protocol.TopicPartition
+	Epoch   int32
+	Offset  int64
+	Segment int64
+	Pos     uint32
+	Total   uint32
+	Number  uint64
+	Payload []byte
+}
+
+var kindNames = map[uint8]string{
+	kindAppend: "append", kindTruncate: "truncate", kindStart: "start-offset", kindDrop: "drop",
+}
+
+// JournalInfo is one journal file.
+type JournalInfo struct {
+	Name    string
+	Size    int64
+	Number  uint64
+	Boot    uint64 // that made it
+	Unused  bool   // its making was cut short
+	Commits []CommitInfo
+}
+
+// ReadJournal reads all whole commits of a journal file; with entries when each is
+// set, which is called for every commit and keeps nothing of it.
+func ReadJournal(files vfs.FS, name string, dir [16]byte, each func(*CommitInfo) error) (JournalInfo, error) {
+	j := JournalInfo{Name: name}
+	sc, err := scanJournal(files, name, dir, false)
+	if err != nil {
+		return j, err
+	}
+	j.Size, j.Unused = sc.size, sc.unusable
+	f, err := files.Open(name, vfs.ReadOnly, false)
+	if err != nil {
+		return j, err
+	}
+	defer f.Close()
+	if !j.Unused {
+		head := make([]byte, block)
+		if _, err := f.ReadAt(head, 0); err != nil {
+			return j, err
+		}
+		j.Number, j.Boot = le.Uint64(head[24:]), le.Uint64(head[40:])
+	}
+	for i := range sc.commits {
+		ref := &sc.commits[i]
+		c := CommitInfo{
+			File: name, Pos: ref.off, Size: ref.h.size(), Journal: uint64(ref.h.journal),
+			Boot: ref.h.journal.boot(), Core: ref.h.journal.core(), Sequence: ref.h.sequence,
+			Durability: ref.h.mode,
+		}
+		if each != nil {
+			b := make([]byte, c.Size)
+			if _, err := f.ReadAt(b, ref.off); err != nil {
+				return j, err
+			}
+			if c.Entries, err = entriesOf(ref, b); err != nil {
+				return j, err
+			}
+			if err := each(&c); err != nil {
+				return j, err
+			}
+			c.Entries = nil
+		}
+		j.Commits = append(j.Commits, c)
+	}
+	return j, nil
+}
+
+func entriesOf(ref *commitRef, b []byte) (list []EntryInfo, err error) {
+	b, placed := ref.h.parts(b)
+	for n := uint32(0); n < ref.h.entries; n++ {
+		h, payload, rest, behind, rule := nextEntry(b, placed)
+		if rule != "" {
+			return list, &CorruptError{ref.file.name, ref.off + int64(int(ref.h.length)-len(b)), rule}
+		}
+		list = append(list, EntryInfo{
+			Kind: kindNames[h.kind], First: h.flags&flagFirst != 0, More: h.flags&flagMore != 0,
+			Placed: h.flags&flagPlaced != 0, TP: h.tp, Epoch: h.epoch, Offset: h.offset,
+			Segment: h.segment, Pos: h.pos, Total: h.total, Number: uint64(h.seq),
+			Payload: bytes.Clone(payload),
+		})
+		b, placed = rest, behind
+	}
+	return list, nil
+}
+
+// NeededCommits are those that a start would replay, in order, as ReadJournal found
+// them; notes are what an operator should know. It refuses what a start refuses.
+func NeededCommits(journals []JournalInfo, base uint64, replay map[uint64]uint64) (
+	needed []CommitInfo, notes []string, err error) {
+	var files []*scanned
+	at := map[*scanned]map[int64]CommitInfo{}
+	for i := range journals {
+		j := &journals[i]
+		sc := &scanned{name: j.Name, size: j.Size}
+		at[sc] = map[int64]CommitInfo{}
+		for _, c := range j.Commits {
+			at[sc][c.Pos] = c
+			sc.commits = append(sc.commits, commitRef{file: sc, off: c.Pos, h: commitHeader{
+				journal: journalID(c.Journal), sequence: c.Sequence, mode: c.Durability,
+				length: uint32(c.Size),
+			}})
+		}
+		files = append(files, sc)
+	}
+	from := map[journalID]uint64{}
+	for j, seq := range replay {
+		from[journalID(j)] = seq
+	}
+	all, _, notes, err := chains(files, base, from)
+	for _, c := range all {
+		for _, r := range c.commits {
+			needed = append(needed, at[r.file][r.off])
+		}
+	}
+	return needed, notes, err
+}
