@@ -66,6 +66,7 @@ type Shard struct {
 type shared struct {
 	unswept  atomic.Int32 // cores that have not swept in this boot
 	released atomic.Bool  // journal files of earlier boots may be reused
+	failed   atomic.Bool  // some core's storage latched
 	// Held, by its name, by jobs that rely on a partition's directory, or move it.
 	dirs [64]sync.Mutex
 
@@ -217,11 +218,11 @@ func (s *Shard) IODone(id uint32, res int32) {
 	s.opFree = id
 	switch o.kind {
 	case opCommit:
-		if s.err == nil {
+		if s.mayPromise() {
 			s.commitWritten(o.n, res)
 		}
 	case opCommitSync:
-		if s.err == nil {
+		if s.mayPromise() {
 			s.commitSynced(res)
 		}
 	case opFlush:
@@ -364,8 +365,14 @@ func (s *Shard) fail(what string, err error) {
 		return
 	}
 	s.err = fmt.Errorf("segment: %s: %w", what, err)
+	s.shared.failed.Store(true)
 	s.o.Log.Error("storage failed: nothing is acknowledged any more", "err", s.err)
 }
+
+// mayPromise says whether a commit that is done may be acknowledged. A failed write or
+// sync of one core ends it for all: a disk that failed to flush may have lost what others
+// wrote, and tells them nothing (I7).
+func (s *Shard) mayPromise() bool { return s.err == nil && !s.shared.failed.Load() }
 
 // passing are errors that go away when somebody deletes or closes something.
 var passing = []error{
