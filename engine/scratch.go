@@ -33,15 +33,25 @@ func advance(p *byte, n int) *byte { return (*byte)(unsafe.Add(unsafe.Pointer(p)
 
 // logConfig is the part of a topic's configuration that storage obeys.
 func logConfig(t *configdef.TopicConfig) segment.LogConfig {
+	millis := t.SegmentMs
+	if t.CleanupCompact { // else what is old could not be compacted in time
+		millis = min(millis, max(t.MaxCompactionLagMs, 1))
+	}
 	return segment.LogConfig{
 		SegmentBytes:      int64(t.SegmentBytes),
-		SegmentMillis:     t.SegmentMs,
+		SegmentMillis:     millis,
 		IndexBytes:        int64(t.SegmentIndexBytes),
 		IndexInterval:     int64(t.IndexIntervalBytes),
 		RetentionBytes:    t.RetentionBytes,
 		RetentionMillis:   t.RetentionMs,
 		DeleteDelayMillis: t.FileDeleteDelayMs,
 		Delete:            t.CleanupDelete,
+
+		Compact:               t.CleanupCompact,
+		DirtyRatio:            t.MinCleanableDirtyRatio,
+		MinLagMillis:          t.MinCompactionLagMs,
+		MaxLagMillis:          t.MaxCompactionLagMs,
+		DeleteRetentionMillis: t.DeleteRetentionMs,
 	}
 }
 

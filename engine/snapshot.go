@@ -99,6 +99,13 @@ func (c *Core) figures() status.Core {
 	s.JournalBacklog, s.JournalLimit = st.JournalUsed, st.JournalTotal
 	s.CacheBytes, s.CacheLimit = st.CacheBytes, c.cfg.CacheBytes/int64(c.cfg.Journals)
 	s.Partitions = st.Logs
+	cl := &st.Cleaner
+	s.Cleaner = status.Cleaner{
+		Runs: cl.Runs, Failed: cl.Failed, Swaps: cl.Swaps, ReadBytes: cl.ReadBytes,
+		WrittenBytes: cl.WrittenBytes, RecordsIn: cl.RecordsIn, RecordsOut: cl.RecordsOut,
+		MaxDirtyRatio: cl.MaxRatio, LastMillis: cl.LastMillis, Uncleanable: cl.Uncleanable,
+		Running: cl.Running,
+	}
 	return s
 }
 

@@ -80,6 +80,7 @@ func (c *Core) install(img *raftmeta.Image) {
 	}
 	d := raftmeta.Diff(t.image, img)
 	t.image = img
+	c.configureCleaner()
 	for _, meta := range d.Deleted {
 		if top := t.byID[meta.ID]; top != nil {
 			c.drop(top)

@@ -78,6 +78,10 @@ func (s *Shard) release() error {
 	for g := s.files.first; g != nil; g = g.fd.next {
 		note(g.fd.f.Close())
 	}
+	if s.clean.now != nil {
+		s.clean.now.end()
+		s.clean.now = nil
+	}
 	for _, l := range s.list {
 		if l == nil {
 			continue

@@ -193,6 +193,9 @@ func (op *opening) finishLog(l *Log) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("segment: list %s: %w", l.dir(), err)
 	}
+	if names, err = op.finishSwaps(l, names); err != nil {
+		return err
+	}
 	have := make(map[string]bool, len(names))
 	for _, n := range names {
 		have[n] = true

@@ -35,7 +35,7 @@ func (s *Shard) drainTurn() {
 		return
 	}
 	switch {
-	case s.sw.final && s.sw.state == sweepIdle:
+	case s.sw.final && s.sw.state == sweepIdle && s.clean.now == nil:
 		s.drained = true
 	case s.full && s.quiet() && s.now.Mono >= s.drainBy:
 		s.o.Log.Warn("stopped without writing all segments: the next start recovers from the journal",
@@ -63,7 +63,7 @@ func (s *Shard) Next() clock.Instant {
 	}
 	at := s.keep.next
 	if s.draining {
-		at = clock.Never // there are no more rounds of retention
+		at = s.roundWake() // there are no more rounds of retention
 	}
 	if s.full {
 		at = min(at, s.fullUntil)

@@ -45,6 +45,7 @@ type Log struct {
 	hintAt uint8
 
 	known knownState // of the checkpoint it was restored from
+	clean logClean
 }
 
 // knownState says which journal entries a checkpoint covers.
@@ -75,11 +76,13 @@ type seg struct {
 	written  int64 // bytes that are in the file
 
 	fd        filePin
-	alloc     int64 // file size
-	preparing bool  // a job opens or extends it
-	loading   bool  // a job reads its index
-	onDisk    bool  // the file was made
-	absent    bool  // and is not there any more (replay only)
+	alloc     int64  // file size
+	preparing bool   // a job opens or extends it
+	loading   bool   // a job reads its index
+	onDisk    bool   // the file was made
+	absent    bool   // and is not there any more (replay only)
+	noted     uint64 // sweep that first took it down as sealed, 0: none
+	gen       uint64 // of the swap that made it, as long as the book has that; 0: none
 
 	cache *loadedIndex
 }

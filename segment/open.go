@@ -115,7 +115,7 @@ func Open(o Options, cores int, k Known) ([]*Shard, Report, error) {
 
 func (op *opening) run() error {
 	steps := []func() error{
-		op.readBoot, op.readCheckpoints, op.readJournals, op.makeShards,
+		op.readBoot, op.readCheckpoints, op.readCleaner, op.readJournals, op.makeShards,
 		op.checkDirs, op.replayAll, op.finishLogs, op.yieldReserve, op.markBoot, op.journalFiles,
 	}
 	sh := &shared{}
@@ -361,6 +361,7 @@ func (op *opening) makeLogs(s *Shard) error {
 						fmt.Sprintf("%s-%d: %s", t.Name, p, rule)}
 				}
 			}
+			l.restored(s.shared.cleaners.book[tp])
 		}
 	}
 	return nil
@@ -393,15 +394,7 @@ func (l *Log) restore(r *logRecord) string {
 	}
 	l.marks = Marks{Start: r.start, End: r.end}
 	for i := range r.segs {
-		sr := &r.segs[i]
-		g := &seg{
-			log: l, base: sr.base, end: sr.end, size: sr.size, created: sr.created,
-			firstMax: sr.firstMax, maxTime: sr.maxTime, maxAt: sr.maxAt, sealed: sr.sealed,
-			finished: sr.finished, onDisk: sr.onDisk, gaps: sr.gaps, written: sr.size, alloc: floor(sr.size),
-		}
-		g.index = indexing{since: sr.since, offsets: sr.offsets, times: sr.times,
-			lastTime: sr.lastTime, offsetSum: sr.offsetSum, timeSum: sr.timeSum}
-		g.sums.restore(g.sealID(), sr)
+		g := l.segFrom(&r.segs[i])
 		if i > 0 && l.segs[i-1].end != g.base || g.size < 0 || g.end < g.base {
 			return "segments"
 		}

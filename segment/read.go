@@ -120,6 +120,14 @@ func (s *Shard) startRead(r *reading, out *Effects) bool {
 	if r.seg == nil || r.seg.gone {
 		r.seg, r.pos = l.segmentOf(r.from), -1
 	}
+	for r.seg.gaps && (r.seg.size == 0 || r.pos >= r.seg.size) { // nothing is left behind from
+		r.from, r.pos, r.need = max(r.from, r.seg.end), -1, 0
+		if r.from >= min(r.limit, l.marks.End) {
+			s.answer(r, protocol.None)
+			return true
+		}
+		r.seg = l.segmentOf(r.from)
+	}
 	g := r.seg
 	if r.pos < 0 && !s.locate(r) {
 		return true // waits for the index
@@ -302,7 +310,7 @@ func (s *Shard) parse(r *reading) {
 		if v.NextOffset() > r.limit || to > from && to+len(v)-from > r.max {
 			break
 		}
-		if from == to && v.BaseOffset() > r.from && v.BaseOffset() != r.seg.base ||
+		if from == to && v.BaseOffset() > r.from && v.BaseOffset() != r.seg.base && !r.seg.gaps ||
 			next >= 0 && v.BaseOffset() < next {
 			s.corrupt(r, "base offset")
 			return
@@ -361,7 +369,7 @@ func (s *Shard) readMore(r *reading, rest []byte, skipped int64) {
 	} else {
 		r.need = 0
 		if skipped == 0 {
-			if r.seg.size-r.pos <= int64(len(rest)) {
+			if r.seg.size-r.pos <= int64(len(rest)) && len(rest) > 0 {
 				s.corrupt(r, "length")
 				return
 			}
@@ -369,7 +377,7 @@ func (s *Shard) readMore(r *reading, rest []byte, skipped int64) {
 		}
 	}
 	r.pos += skipped
-	if r.pos >= r.seg.size {
+	if r.pos >= r.seg.size && !r.seg.gaps {
 		s.corrupt(r, "offset")
 		return
 	}

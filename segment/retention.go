@@ -13,7 +13,8 @@ import (
 
 // keeper enforces retention and rolls idle segments by age; deletes run as jobs.
 type keeper struct {
-	next    clock.Instant // of the coming round
+	due     clock.Instant // of the coming walk
+	next    clock.Instant // when tend has to be called
 	at      int           // log to look at; len(list): the round is over
 	running bool
 	soon    bool // a configuration changed
@@ -36,7 +37,9 @@ const (
 func (s *Shard) tend() {
 	k := &s.keep
 	s.applyStarts()
-	if !k.running && (s.now.Mono >= k.next || k.soon) && !s.draining {
+	s.tendRound()
+	s.removeReplaced()
+	if !k.running && (s.now.Mono >= k.due || k.soon) && !s.draining {
 		k.running, k.soon, k.at = true, false, 0
 	}
 	if k.running {
@@ -48,10 +51,15 @@ func (s *Shard) tend() {
 		}
 		if k.at >= len(s.list) {
 			k.running = false
-			k.next = s.now.Mono.Add(keepEvery)
 			s.keepReserve()
+			s.choose()
+			k.due = s.now.Mono.Add(s.clean.every())
 		}
 	}
+	if s.draining {
+		k.due = s.now.Mono.Add(keepEvery)
+	}
+	k.next = min(k.due, s.roundWake())
 	if len(k.removed)+len(k.drops) > 0 && s.sw.state != sweepWriting {
 		s.startRemovals()
 	}
@@ -64,13 +72,14 @@ func (s *Shard) tendLog(l *Log) {
 	if g := l.active(); g != nil && !g.sealed && l.aged(g, -1, now) {
 		l.seal()
 	}
+	s.consider(l)
 	if !l.cfg.Delete {
 		return
 	}
 	start := l.marks.Start
 	left := l.bytes
 	for i, g := range l.segs {
-		if g.end > l.marks.High || g.size == 0 {
+		if g.end > l.marks.High || g.size == 0 && !g.sealed {
 			break
 		}
 		old := l.cfg.RetentionMillis >= 0 && now-g.newest() > l.cfg.RetentionMillis
@@ -140,7 +149,7 @@ func (s *Shard) applyStarts() {
 		if l.dropped {
 			continue
 		}
-		if l.startSeq > s.st.durable && !mutant.RemoveEarly {
+		if l.startSeq > s.st.durable && !mutant.RemoveEarly || l.clean.swapping {
 			kept = append(kept, l)
 			continue
 		}

@@ -41,6 +41,7 @@ type Shard struct {
 	keep    keeper
 	verify  verifier
 	reserve reserve
+	clean   cleaner
 
 	ops     []op // by id−1
 	opFree  uint32
@@ -69,6 +70,8 @@ type shared struct {
 	failed   atomic.Bool  // some core's storage latched
 	// Held, by its name, by jobs that rely on a partition's directory, or move it.
 	dirs [64]sync.Mutex
+
+	cleaners cleaners
 
 	mu      sync.Mutex
 	dropped map[protocol.TopicID]bool // topics of which some core has dropped a log
@@ -115,6 +118,7 @@ type Stats struct {
 	Logs         int
 	Segments     int
 	OpenFiles    int
+	Cleaner      CleanerStats
 }
 
 // opKind says whose completion an IO is.
@@ -153,6 +157,7 @@ const (
 	jobDropDir
 	jobVerify
 	jobReserve
+	jobClean
 )
 
 type jobSlot struct {
@@ -260,6 +265,8 @@ func (s *Shard) JobDone(id uint32, v any) {
 		s.verified(v.([]missingFile))
 	case jobReserve:
 		s.reserve.have, s.reserve.busy = v.(bool), false
+	case jobClean:
+		s.roundAnswer(slot.arg.(*cleaning), v.(cleaned))
 	}
 }
 
@@ -418,6 +425,7 @@ func (s *Shard) Stats() Stats {
 	st.JournalUsed, st.JournalTotal = s.j.usedSize, s.j.total
 	st.CacheBytes = s.cache.bytes
 	st.OpenFiles = s.files.open
+	st.Cleaner = s.clean.stats
 	for _, l := range s.list {
 		if l != nil {
 			st.DirtyBytes += l.tail.end - l.flushedAbs

@@ -186,6 +186,9 @@ func (s *Shard) sweepLog(l *Log) {
 // segRecord is a segment as it will be on disk when this sweep is done.
 func (w *sweep) segRecord(g *seg) segRecord {
 	x := &g.index
+	if g.sealed && g.noted == 0 {
+		g.noted = w.number
+	}
 	r := segRecord{
 		base: g.base, end: g.end, size: g.size, created: g.created, firstMax: g.firstMax,
 		maxTime: g.maxTime, maxAt: g.maxAt, since: x.since, lastTime: -1,

@@ -2,6 +2,7 @@ package segment
 
 import (
 	"log/slog"
+	"math"
 
 	"millrace/internal/arena"
 	"millrace/internal/clock"
@@ -71,6 +72,12 @@ type LogConfig struct {
 	RetentionMillis   int64 // retention.ms, −1: no limit
 	DeleteDelayMillis int64 // file.delete.delay.ms
 	Delete            bool  // cleanup.policy has delete: retention applies
+
+	Compact               bool    // cleanup.policy has compact
+	DirtyRatio            float64 // min.cleanable.dirty.ratio
+	MinLagMillis          int64   // min.compaction.lag.ms
+	MaxLagMillis          int64   // max.compaction.lag.ms
+	DeleteRetentionMillis int64   // delete.retention.ms
 }
 
 // DefaultConfig is Kafka's.
@@ -84,6 +91,10 @@ func DefaultConfig() LogConfig {
 		RetentionMillis:   7 * 24 * 3600 * 1000,
 		DeleteDelayMillis: 60_000,
 		Delete:            true,
+
+		DirtyRatio:            0.5,
+		MaxLagMillis:          math.MaxInt64,
+		DeleteRetentionMillis: 24 * 3600 * 1000,
 	}
 }
 

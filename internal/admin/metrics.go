@@ -135,6 +135,7 @@ func (e *emitter) cores(cores []status.Core) {
 	for i := range cores {
 		c := &cores[i]
 		e.core(c, strconv.Itoa(c.Index))
+		e.cleaner(&c.Cleaner, strconv.Itoa(c.Index))
 		commit.Add(&c.CommitLatency)
 		size.Add(&c.CommitSize)
 	}
@@ -178,6 +179,28 @@ func (e *emitter) core(c *status.Core, id string) {
 	now("pinned_bytes", "Memory held by sends in flight.", c.PinnedBytes)
 	now("arena_bytes", "Off-heap memory held.", c.ArenaBytes)
 	now("arena_limit_bytes", "Most off-heap memory that may be held.", c.ArenaLimit)
+}
+
+// cleaner is what Kafka tells of its log cleaner, by core.
+func (e *emitter) cleaner(c *status.Cleaner, id string) {
+	count := func(name, help string, v uint64) {
+		e.counter("millrace_cleaner_"+name, help, float64(v), "core", id)
+	}
+	count("runs_total", "Logs compacted.", c.Runs)
+	count("failed_total", "Compactions given up.", c.Failed)
+	count("swaps_total", "Compacted segments put in place.", c.Swaps)
+	count("read_bytes_total", "Bytes read by compaction.", c.ReadBytes)
+	count("written_bytes_total", "Bytes written by compaction.", c.WrittenBytes)
+	count("records_in_total", "Records that compaction looked at.", c.RecordsIn)
+	count("records_out_total", "Records that it kept.", c.RecordsOut)
+	e.gauge("millrace_cleaner_max_dirty_ratio", "Share not yet compacted of the dirtiest log.",
+		c.MaxDirtyRatio, "core", id)
+	e.gauge("millrace_cleaner_uncleanable_partitions", "Logs left alone because they are damaged.",
+		float64(c.Uncleanable), "core", id)
+	if c.LastMillis > 0 {
+		e.gauge("millrace_cleaner_last_run_seconds", "Since the last compaction ended.",
+			time.Since(time.UnixMilli(c.LastMillis)).Seconds(), "core", id)
+	}
 }
 
 func (e *emitter) apis(apis map[int]*status.API) {

@@ -368,5 +368,9 @@ func (r *Round) endGroup(p *Progress) error {
 		r.o.Out.Abort()
 		return nil
 	}
-	return r.o.Out.End(&g, r.index.Offsets.Bytes(), r.index.Times.Bytes())
+	if err := r.o.Out.End(&g, r.index.Offsets.Bytes(), r.index.Times.Bytes()); err != nil {
+		r.o.Out.Abort()
+		return err
+	}
+	return nil
 }

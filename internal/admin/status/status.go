@@ -87,6 +87,22 @@ type Core struct {
 	ArenaBytes     int64 // now: off-heap memory held in all
 	ArenaLimit     int64
 	Partitions     int // now: logs owned by this core
+	Cleaner        Cleaner
+}
+
+// Cleaner is the compaction of one core's logs.
+type Cleaner struct {
+	Runs          uint64 // cleanings of a log that ended well
+	Failed        uint64
+	Swaps         uint64 // new segments in place of old ones
+	ReadBytes     uint64
+	WrittenBytes  uint64
+	RecordsIn     uint64 // looked at
+	RecordsOut    uint64 // of them kept
+	MaxDirtyRatio float64
+	LastMillis    int64 // wall clock of the last run's end, 0: none
+	Uncleanable   int   // now: logs left alone because they are damaged
+	Running       bool  // now
 }
 
 // Partition is one log.
