@@ -98,7 +98,7 @@ func Exists(dir string) (bool, error) {
 // Open starts the quorum and returns when this node leads and has applied its whole log.
 func Open(o Options) (*Quorum, error) {
 	o.defaults()
-	l := &latch{fatal: o.OnFatal}
+	l := newLatch(o.OnFatal)
 	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("hraft: open: %w", err)
 	}
@@ -154,12 +154,15 @@ func open(o Options, l *latch, logs raft.LogStore, stable raft.StableStore) (*Qu
 	f := &fsm{latch: l}
 	f.image.Store(raftmeta.Empty())
 	leads := make(chan bool, 16)
-	r, err := raft.NewRaft(config(o, id, words, leads), f, logs, stable, snaps, net)
+	r, err := newRaft(l, config(o, id, words, leads), f, logs, stable, snaps, net)
 	if err != nil {
 		return nil, fmt.Errorf("hraft: start: %w", err)
 	}
-	if err := lead(r, id, addr, net, leads); err != nil {
-		return nil, errors.Join(err, l.check(), r.Shutdown().Error())
+	if err := lead(r, id, addr, net, leads, l); err != nil {
+		if failed := l.check(); failed != nil {
+			return nil, failed // raft's goroutines are held: there is no end to wait for
+		}
+		return nil, errors.Join(err, r.Shutdown().Error())
 	}
 	if o.OnImage != nil {
 		f.onImage.Store(&o.OnImage)
@@ -171,6 +174,21 @@ func open(o Options, l *latch, logs raft.LogStore, stable raft.StableStore) (*Qu
 	go q.propose()
 	go q.answer()
 	return q, nil
+}
+
+// newRaft starts the library. When term or vote cannot be written it panics: that is an
+// error here.
+func newRaft(l *latch, c *raft.Config, f raft.FSM, logs raft.LogStore, stable raft.StableStore,
+	snaps raft.SnapshotStore, net raft.Transport) (r *raft.Raft, err error) {
+	defer func() {
+		if failed := l.check(); failed != nil {
+			_ = recover()
+			r, err = nil, failed
+		}
+	}()
+	r, err = raft.NewRaft(c, f, logs, stable, snaps, net)
+	l.running.Store(err == nil)
+	return r, err
 }
 
 func config(o Options, id raft.ServerID, words *logger, leads chan bool) *raft.Config {
@@ -220,7 +238,7 @@ func bootstrap(logs raft.LogStore, stable raft.StableStore, snaps raft.SnapshotS
 // lead makes the lone voter leader without waiting for a timer, and waits until everything
 // that was agreed before is applied.
 func lead(r *raft.Raft, id raft.ServerID, addr raft.ServerAddress, net *raft.InmemTransport,
-	leads chan bool) error {
+	leads chan bool, l *latch) error {
 	known := r.GetConfiguration()
 	if err := known.Error(); err != nil {
 		return fmt.Errorf("hraft: start: %w", err)
@@ -242,6 +260,8 @@ func lead(r *raft.Raft, id raft.ServerID, addr raft.ServerAddress, net *raft.Inm
 	for leader := false; !leader; {
 		select {
 		case leader = <-leads:
+		case <-l.failed:
+			return l.check()
 		case <-late.C:
 			return errors.New("hraft: election: no leader in " + leaderTimeout.String())
 		}

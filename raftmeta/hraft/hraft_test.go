@@ -219,6 +219,7 @@ type flaky struct {
 	*raft.InmemStore
 	mu     sync.Mutex
 	broken bool
+	passes int // of writes that a broken one still does
 	writes int // after breaking
 }
 
@@ -227,6 +228,10 @@ var errDisk = errors.New("input/output error")
 func (f *flaky) hit() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.broken && f.passes > 0 {
+		f.passes--
+		return nil
+	}
 	if f.broken {
 		f.writes++
 		return errDisk
@@ -261,7 +266,7 @@ func TestFirstFailedWriteIsTheLast(t *testing.T) {
 	o := options(t, t.TempDir())
 	o.OnFatal = func(err error) { fatal <- err }
 	o.defaults()
-	q, err := open(o, &latch{fatal: o.OnFatal}, store, store)
+	q, err := open(o, newLatch(o.OnFatal), store, store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +295,7 @@ func TestFirstFailedWriteIsTheLast(t *testing.T) {
 func TestStableStoreFailureLatches(t *testing.T) {
 	store := &flaky{InmemStore: raft.NewInmemStore(), broken: true}
 	var fatal error
-	l := &latch{fatal: func(err error) { fatal = err }}
+	l := newLatch(func(err error) { fatal = err })
 	o := options(t, t.TempDir())
 	o.defaults()
 	if _, err := open(o, l, store, store); !errors.Is(err, ErrPoisoned) {
@@ -308,7 +313,7 @@ func TestLostLogIsRefused(t *testing.T) {
 	}
 	o := options(t, t.TempDir())
 	o.defaults()
-	if _, err := open(o, &latch{fatal: o.OnFatal}, store, store); !errors.Is(err, ErrLost) {
+	if _, err := open(o, newLatch(o.OnFatal), store, store); !errors.Is(err, ErrLost) {
 		t.Fatal(err)
 	}
 }
@@ -319,7 +324,7 @@ func TestEntryOfNewerBinaryIsFatal(t *testing.T) {
 	var fatal error
 	o.OnFatal = func(err error) { fatal = err }
 	o.defaults()
-	q, err := open(o, &latch{fatal: o.OnFatal}, store, store)
+	q, err := open(o, newLatch(o.OnFatal), store, store)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -334,5 +339,27 @@ func TestEntryOfNewerBinaryIsFatal(t *testing.T) {
 	}
 	if !errors.Is(fatal, raftmeta.ErrFormat) {
 		t.Fatal(fatal)
+	}
+}
+
+// Whichever write of a start fails, Open says so: the library would panic at some.
+func TestEveryWriteOfAStart(t *testing.T) {
+	for passes, refused := 0, true; refused; passes++ {
+		store := &flaky{InmemStore: raft.NewInmemStore(), broken: true, passes: passes}
+		l := newLatch(func(error) {})
+		o := options(t, t.TempDir())
+		o.defaults()
+		q, err := open(o, l, store, store)
+		if refused = err != nil; !refused {
+			q.store = io.NopCloser(nil)
+			_ = q.Close()
+			if passes < 4 {
+				t.Fatalf("a start writes only %d times", passes)
+			}
+			return
+		}
+		if !errors.Is(err, errDisk) {
+			t.Fatalf("%d writes pass: %v", passes, err)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/raft"
 )
@@ -13,9 +14,25 @@ var ErrPoisoned = errors.New("hraft: an earlier write failed")
 
 // latch remembers the first failed write. After it nothing reaches the disk any more.
 type latch struct {
-	mu    sync.Mutex
-	err   error
-	fatal func(error)
+	mu      sync.Mutex
+	err     error
+	fatal   func(error)
+	failed  chan struct{} // closed with the first failure
+	running atomic.Bool   // raft's goroutines are there
+}
+
+func newLatch(fatal func(error)) *latch {
+	return &latch{fatal: fatal, failed: make(chan struct{})}
+}
+
+// hold keeps a failure from the library once its goroutines run: it would panic, and the
+// process end with a stack instead of the reason. fatal has ended the process by then, or
+// Open gives up.
+func (l *latch) hold(err error) error {
+	if err != nil && l.running.Load() {
+		select {}
+	}
+	return err
 }
 
 // check says whether writing is still allowed.
@@ -31,6 +48,7 @@ func (l *latch) poison(what string, err error) error {
 	first := l.err == nil
 	if first {
 		l.err = fmt.Errorf("%w: %s: %w", ErrPoisoned, what, err)
+		close(l.failed)
 	}
 	latched := l.err
 	l.mu.Unlock()
@@ -55,6 +73,15 @@ func (l *latch) write(what string, f func() error) error {
 type logStore struct {
 	raft.LogStore
 	latch *latch
+}
+
+// GetLog reads an entry; one that cannot be read ends the process as well.
+func (s logStore) GetLog(index uint64, e *raft.Log) error {
+	err := s.LogStore.GetLog(index, e)
+	if err == nil || errors.Is(err, raft.ErrLogNotFound) {
+		return err
+	}
+	return s.latch.hold(s.latch.poison("log read", err))
 }
 
 func (s logStore) StoreLog(e *raft.Log) error {
@@ -83,11 +110,11 @@ type stableStore struct {
 }
 
 func (s stableStore) Set(key, val []byte) error {
-	return s.latch.write("stable store",
-		func() error { return s.StableStore.Set(key, val) })
+	return s.latch.hold(s.latch.write("stable store",
+		func() error { return s.StableStore.Set(key, val) }))
 }
 
 func (s stableStore) SetUint64(key []byte, val uint64) error {
-	return s.latch.write("stable store",
-		func() error { return s.StableStore.SetUint64(key, val) })
+	return s.latch.hold(s.latch.write("stable store",
+		func() error { return s.StableStore.SetUint64(key, val) }))
 }

@@ -11,7 +11,6 @@ import (
 	walfs "github.com/hashicorp/raft-wal/fs"
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/types"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -19,6 +18,8 @@ const (
 	spareFiles = 4
 	// stateBytes are allocated for raft-wal's list of segments, which is far smaller.
 	stateBytes = 1 << 20
+
+	keepSize = 1 // FALLOC_FL_KEEP_SIZE
 )
 
 // spareFS is raft-wal's file system with space put aside: files that hold nothing become
@@ -99,10 +100,10 @@ func (s *spareFS) refill() error {
 // allocate gives a new file its size, and blocks where the file system can.
 func allocate(f *os.File, size int64) error {
 	for {
-		err := unix.Fallocate(int(f.Fd()), 0, 0, size)
+		err := syscall.Fallocate(int(f.Fd()), 0, 0, size)
 		switch {
-		case errors.Is(err, unix.EINTR):
-		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
+		case errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EOPNOTSUPP), errors.Is(err, syscall.ENOSYS):
 			return f.Truncate(size)
 		case err != nil:
 			return &os.PathError{Op: "preallocate", Path: f.Name(), Err: err}
@@ -134,10 +135,10 @@ func (f *newFile) Sync() error {
 // reserveState allocates blocks behind the end of the list of segments, so that it can
 // grow on a full disk. Without them it may still do without: that is no error.
 func reserveState(dir string) {
-	fd, err := unix.Open(filepath.Join(dir, metadb.FileName), unix.O_RDWR|unix.O_CLOEXEC, 0)
+	f, err := os.OpenFile(filepath.Join(dir, metadb.FileName), os.O_RDWR, 0)
 	if err != nil {
 		return
 	}
-	_ = unix.Fallocate(fd, unix.FALLOC_FL_KEEP_SIZE, 0, stateBytes)
-	_ = unix.Close(fd)
+	_ = syscall.Fallocate(int(f.Fd()), keepSize, 0, stateBytes)
+	_ = f.Close()
 }

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
 
 	wal "github.com/hashicorp/raft-wal"
@@ -21,15 +23,15 @@ type store struct {
 
 // openStore opens or creates the log in dir.
 func openStore(dir string, segmentBytes int, words *logger) (*store, error) {
-	fs := newSpareFS(dir, segmentBytes)
-	meta := &metaStore{fs: fs} // ours, because WAL.Close leaves it open and locked
+	files := newSpareFS(dir, segmentBytes)
+	meta := &metaStore{fs: files} // ours, because WAL.Close leaves it open and locked
 	w, err := wal.Open(dir, wal.WithMetaStore(meta), wal.WithLogger(words),
-		wal.WithSegmentSize(segmentBytes), wal.WithSegmentFiler(segment.NewFiler(dir, fs)))
+		wal.WithSegmentSize(segmentBytes), wal.WithSegmentFiler(segment.NewFiler(dir, files)))
 	if err != nil {
 		return nil, fmt.Errorf("hraft: open log in %s: %w", dir, errors.Join(err, meta.Close()))
 	}
 	reserveState(dir)
-	return &store{w, meta, fs}, nil
+	return &store{w, meta, files}, nil
 }
 
 // Close releases files and locks.
@@ -48,6 +50,12 @@ type metaStore struct {
 
 // Load implements types.MetaStore.
 func (m *metaStore) Load(dir string) (types.PersistentState, error) {
+	// bolt maps its file, where a block that cannot be read is a signal, and calls what it
+	// cannot read invalid: read before, it says what is wrong.
+	_, err := os.ReadFile(filepath.Join(dir, metadb.FileName))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return types.PersistentState{}, err
+	}
 	state, err := m.BoltMetaDB.Load(dir)
 	n := len(state.Segments)
 	if err != nil || n == 0 || !state.Segments[n-1].SealTime.IsZero() {
