@@ -92,14 +92,20 @@ func (d *volatileDisk) refuses(p []byte, off int64, n int) bool {
 	return false
 }
 
+// failsOn is how long flushes go on failing after the first: what other writers had in
+// the cache may be lost as well, and who flushes next must not be told that it is safe.
+// Then a fault that does not last lets a flush succeed, as Linux does: who tried again
+// would believe it.
+const failsOn = 50 * time.Millisecond
+
 // loses drops the bad blocks of the cache, as a disk does that cannot write them, and
-// says whether there were any. The caller holds d.mu.
+// says whether the flush fails. The caller holds d.mu.
 func (d *volatileDisk) loses() bool {
 	f := d.bad
-	if !f.due() || !f.flushes {
+	if f == nil || !f.flushes || f.bitten > 0 && !f.lasting && time.Since(f.first) > failsOn {
 		return false
 	}
-	lost := false
+	lost := f.bitten > 0
 	for number, block := range d.cache {
 		if f.matches(number, block) {
 			delete(d.cache, number)

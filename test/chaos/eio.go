@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	bitesWithin = 20 * time.Second // until a fault meets the broker's I/O
+	bitesWithin = 40 * time.Second // until a fault meets the broker's I/O
 	leavesAfter = 3 * time.Second  // until the broker has left
 	exitDisk    = 74
 )
@@ -28,7 +28,7 @@ const (
 func (t *trial) eio(ctx context.Context) error {
 	bitten := map[string]int{}
 	t.figure["bitten_by_site"] = bitten
-	next := 0
+	next := t.skip
 	return t.onEachFS(ctx, func(ctx context.Context, fs string, rounds int) error {
 		m, err := t.machine(ctx, diskKind{fs, true, 6 << 30})
 		if err != nil {
@@ -73,8 +73,15 @@ func (e *breakage) round(ctx context.Context, site *failSite, round int) error {
 		return err
 	}
 	b.data = filepath.Join(e.m.mount, fmt.Sprintf("data-%d", round))
+	t.oneCore = site.early // what only comes when every core has swept comes sooner
 	w, err := t.open(ctx, b, fillTopic)
 	if err != nil {
+		return err
+	}
+	if err := waitFor(ctx, 20*time.Second, "the load runs", func() bool {
+		_, acked, _ := t.h.Counts()
+		return acked > 100
+	}); err != nil {
 		return err
 	}
 	if site.early {
@@ -131,7 +138,7 @@ func (e *breakage) stir(ctx context.Context, w *world, metadata bool) (calm func
 	go func() {
 		for ctx.Err() == nil {
 			_ = f.write(ctx, 8, 200_000)
-			time.Sleep(20 * time.Millisecond)
+			time.Sleep(5 * time.Millisecond)
 		}
 		done <- struct{}{}
 	}()
@@ -157,8 +164,9 @@ func (e *breakage) stir(ctx context.Context, w *world, metadata bool) (calm func
 
 // arm breaks the site's blocks.
 func (e *breakage) arm(b *broker, site *failSite) error {
+	// A read that fails once is tried again by the kernel: nobody would learn of it.
 	bad := &badBlocks{reads: site.reads, writes: site.writes, flushes: site.flushes,
-		lasting: e.t.rng.IntN(2) == 0}
+		lasting: site.reads || e.t.rng.IntN(2) == 0}
 	if len(site.words) > 0 {
 		bad.holds = beginsWith(site.words...)
 	}
@@ -189,11 +197,7 @@ func (e *breakage) bites(ctx context.Context, b *broker, site *failSite, alive f
 
 // place says where the site's files are by now.
 func (e *breakage) place(b *broker, site *failSite) error {
-	var patterns []string
-	for _, f := range site.files {
-		patterns = append(patterns, filepath.Join(b.data, f))
-	}
-	at, err := blocksOf(patterns...)
+	at, err := blocksOf(site.paths(b)...)
 	e.m.disk.move(at)
 	return err
 }
@@ -263,7 +267,13 @@ func (e *breakage) saysWhy(b *broker, site *failSite) error {
 // atStart breaks the disk under a broker that starts after a kill: it says that, leaves,
 // and has changed nothing that the next start needs.
 func (e *breakage) atStart(ctx context.Context, w *world, site *failSite, round int) error {
-	time.Sleep(e.t.moment()) // so that there is a checkpoint
+	err := waitFor(ctx, bitesWithin, "there is something to read", func() bool {
+		at, err := blocksOf(site.paths(w.b)...)
+		return err == nil && len(at) > 0 || len(site.files) == 0
+	})
+	if err != nil {
+		return err
+	}
 	if err := w.b.kill(); err != nil {
 		return err
 	}
@@ -279,7 +289,7 @@ func (e *breakage) atStart(ctx context.Context, w *world, site *failSite, round 
 		started <- w.b.start(ctx, e.t.life(round))
 		close(over)
 	}()
-	err := e.bites(ctx, w.b, site, func() bool {
+	err = e.bites(ctx, w.b, site, func() bool {
 		select {
 		case <-over:
 			return false
@@ -376,7 +386,8 @@ func (e *breakage) readOld(ctx context.Context, w *world) error {
 		}
 		resp := raw.(*kmsg.FetchResponse)
 		if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-			return fmt.Errorf("chaos: a fetch of %s/%d was answered with %d topics", p.Topic, p.Partition, len(resp.Topics))
+			return fmt.Errorf("chaos: a fetch of %s/%d was answered with %d topics", p.Topic, p.Partition,
+				len(resp.Topics))
 		}
 		got := &resp.Topics[0].Partitions[0]
 		switch err := kerr.ErrorForCode(got.ErrorCode); {
@@ -385,7 +396,8 @@ func (e *breakage) readOld(ctx context.Context, w *world) error {
 		case err != nil:
 			refused++
 		case len(got.RecordBatches) == 0 && got.HighWatermark > 0:
-			return fmt.Errorf("chaos: a fetch of %s/%d from 0 got nothing, of %d", p.Topic, p.Partition, got.HighWatermark)
+			return fmt.Errorf("chaos: a fetch of %s/%d from 0 got nothing, of %d", p.Topic, p.Partition,
+				got.HighWatermark)
 		}
 	}
 	return nil

@@ -1,5 +1,7 @@
 package main
 
+import "path/filepath"
+
 // when is at what time of the broker's life a part of the disk fails.
 type when uint8
 
@@ -60,4 +62,13 @@ var failSites = []failSite{
 
 	{name: "segment-read", files: segments, when: reading, reads: true},
 	{name: "index-read", files: indexes, when: reading, reads: true},
+}
+
+// paths are the site's files of a broker.
+func (s *failSite) paths(b *broker) []string {
+	var out []string
+	for _, f := range s.files {
+		out = append(out, filepath.Join(b.data, f))
+	}
+	return out
 }

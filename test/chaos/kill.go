@@ -134,7 +134,8 @@ func (w *world) finish(ctx context.Context, round int) error {
 	if err := readAll(ctx, t.h, w.b.addr, "last", all); err != nil {
 		return err
 	}
-	if err := errors.Join(w.groups.committed(), w.groups.check(ctx, w.b.addr)); err != nil {
+	err := waitFor(ctx, 20*time.Second, "each group has committed", w.groups.committed)
+	if err := errors.Join(err, w.groups.check(ctx, w.b.addr)); err != nil {
 		return err
 	}
 	if err := w.b.stop(); err != nil {

@@ -28,6 +28,7 @@ type options struct {
 	mutant     bool
 	device     string
 	fs         string
+	skip       int
 	keep       bool
 	verbose    bool
 }
@@ -45,6 +46,7 @@ type trial struct {
 	ackedBefore int   // recreate: acknowledged in former lives of the topic
 	blocksLost  int64 // power: of all filesystems
 	tag         string
+	oneCore     bool   // lives have one core only
 	before      [3]int // sent, acked, read in histories that are closed
 	figure      map[string]any
 	undo        []func()
@@ -75,6 +77,7 @@ func main() {
 	flag.BoolVar(&o.mutant, "mutant", false, "power: test a build without the sync, which must be caught")
 	flag.StringVar(&o.device, "device", "volatile", "power: volatile (a disk cache that is lost) or plain")
 	flag.StringVar(&o.fs, "fs", "both", "power, eio, enospc: ext4, xfs, both with half of the rounds each")
+	flag.IntVar(&o.skip, "skip", 0, "eio: begin with the site of this number")
 	flag.BoolVar(&o.keep, "keep", false, "keep the scratch directory of a failed run")
 	flag.BoolVar(&o.verbose, "v", false, "a line for every round")
 	flag.Parse()
@@ -146,6 +149,9 @@ func (t *trial) finding(format string, args ...any) {
 // life draws how the broker lives its next life.
 func (t *trial) life(round int) life {
 	l := life{io: t.io, cores: 1 + t.rng.IntN(3)}
+	if t.oneCore {
+		l.cores = 1
+	}
 	if t.io == "both" {
 		l.io = []string{"uring", "epoll"}[round%2]
 	}
