@@ -18,6 +18,8 @@ type keeper struct {
 	at      int           // log to look at; len(list): the round is over
 	running bool
 	soon    bool // a configuration changed
+	clock   clock.Steady
+	wall    int64 // of this round
 	removed []*seg
 	starts  []*Log // with a new start that is not yet durable
 	drops   []*Log // dropped, their directories not yet removed
@@ -41,6 +43,7 @@ func (s *Shard) tend() {
 	s.removeReplaced()
 	if !k.running && (s.now.Mono >= k.due || k.soon) && !s.draining {
 		k.running, k.soon, k.at = true, false, 0
+		k.wall = k.clock.Wall(s.now)
 	}
 	if k.running {
 		for n := 0; n < keepLogs && k.at < len(s.list); k.at++ {
@@ -67,7 +70,7 @@ func (s *Shard) tend() {
 
 // tendLog rolls by age and deletes by time and by size.
 func (s *Shard) tendLog(l *Log) {
-	now := s.now.Wall
+	now := s.keep.wall
 	l.producers.Expire(now, expireProducers)
 	if g := l.active(); g != nil && !g.sealed && l.aged(g, -1, now) {
 		l.seal()
@@ -319,7 +322,7 @@ func moveAway(sh *shared, files vfs.FS, dir, id, gone string) error {
 	lock.Lock()
 	defer lock.Unlock()
 	have, ok, err := readMetadata(files, dir)
-	if err != nil || !ok || have.String() != id && !mutant.ByName {
+	if err != nil || !ok || have.String() != id {
 		return err
 	}
 	if err := files.RemoveAll(gone); err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"millrace/internal/clock"
 	"millrace/protocol"
 	"millrace/protocol/batch"
 )
@@ -190,7 +191,7 @@ func TestRollAndRetention(t *testing.T) {
 		}
 	}
 	wait := func(millis int64) {
-		r.now.Mono += 11e9
+		r.now.Mono += clock.Instant(max(11_000, millis) * 1_000_000)
 		r.now.Wall += millis
 		r.settle()
 	}

@@ -27,7 +27,10 @@ type Coordinator struct {
 	bad        uint64
 
 	now clock.Now // of the call under way
-	out *Effects
+
+	steady clock.Steady
+	aged   int64 // the wall clock by which offsets expire
+	out    *Effects
 }
 
 // partition is one partition of __consumer_offsets and the groups in it.
@@ -66,6 +69,7 @@ func New(o Options) *Coordinator {
 // begin notes the call's time and effects, so that they need not be handed down.
 func (c *Coordinator) begin(now clock.Now, out *Effects) {
 	c.now, c.out = now, out
+	c.aged = c.steady.Wall(now)
 }
 
 func (c *Coordinator) reply(tok Token, resp kmsg.Response) {

@@ -258,7 +258,7 @@ func (p *partition) sweepNow(c *Coordinator) {
 // consumer group's that it does not subscribe to, and those of a group that has only
 // offsets, from their commit.
 func (g *group) sweep(r *removal) (all bool) {
-	now, retention := g.c.now.Wall, g.c.o.OffsetsRetention.Milliseconds()
+	now, retention := g.c.aged, g.c.o.OffsetsRetention.Milliseconds()
 	expires := g.protocolType == "" || g.state == Empty ||
 		g.protocolType == consumerType && g.topicsKnown && g.state == Stable
 	all = g.state == Empty && len(g.pending) == 0
