@@ -61,6 +61,10 @@ func (c *Core) deleteBelow(part *partition, offset int64,
 		rp.ErrorCode = int16(protocol.OffsetOutOfRange)
 	case offset <= m.Start:
 		rp.LowWatermark = m.Start
+		if last := c.produces.last; last > c.shard.Durable() { // what moved it may be on its way
+			c.await(last, func(*Core) { ok() })
+			return
+		}
 	default:
 		rp.LowWatermark = offset
 		seq := c.shard.SetStart(part.log, offset)
