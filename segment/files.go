@@ -9,7 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	"millrace/internal/mutant"
 	"millrace/internal/vfs"
 	"millrace/protocol"
 )
@@ -181,7 +180,7 @@ func (sh *shared) inDir(files vfs.FS, dir string, id protocol.TopicID, create bo
 		return err
 	case !ok:
 		return fmt.Errorf("%s: %w", filepath.Join(dir, metadataName), fs.ErrNotExist)
-	case have != id && !mutant.ByName:
+	case have != id:
 		return errReplaced
 	}
 	return f()
@@ -229,7 +228,7 @@ func ownDir(sh *shared, files vfs.FS, dir string, id protocol.TopicID) error {
 	if err != nil {
 		return err
 	}
-	if ok && (have == id || mutant.ByName) {
+	if ok && have == id {
 		return nil
 	}
 	if ok && !sh.isDropped(have) {

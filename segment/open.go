@@ -355,7 +355,7 @@ func (op *opening) makeLogs(s *Shard) error {
 				continue
 			}
 			l := s.Create(tp, t.Name, t.Config)
-			if r := op.records[tp]; r != nil {
+			if r := op.records[l.TP]; r != nil {
 				if rule := l.restore(r); rule != "" {
 					return &CorruptError{checkpointDir(op.o.Dir), 0,
 						fmt.Sprintf("%s-%d: %s", t.Name, p, rule)}
@@ -415,6 +415,9 @@ func (l *Log) restore(r *logRecord) string {
 		}
 		g.written = floor(g.size)
 		l.restoreTail(g, r.tail)
+	}
+	if len(r.pending) > 0 && (g == nil || !g.restorePending(r.pending)) {
+		return "pending index entries"
 	}
 	if err := l.producers.Decode(r.producers); err != nil {
 		return "producers"

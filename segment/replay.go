@@ -103,7 +103,7 @@ func (r *replayer) commit(ref *commitRef) error {
 func (r *replayer) entry(ref *commitRef, h *entryHeader, payload []byte) error {
 	if h.flags&flagFirst != 0 {
 		r.abandon()
-		r.mine = CoreOf(h.tp, r.s.cores) == r.s.core
+		r.mine = CoreOf(h.tp, r.s.cores) == r.s.core || mutant.ByName && r.s.logs[h.tp] != nil
 		if h.flags&flagMore == 0 {
 			if !r.mine {
 				return nil

@@ -305,6 +305,11 @@ func (s *Shard) Create(tp protocol.TopicPartition, topic string, cfg LogConfig) 
 	invariant.Checkf(s.logs[tp] == nil, "segment: %s-%d exists", topic, tp.Partition)
 	l := &Log{TP: tp, Topic: topic, shard: s, cfg: cfg, slot: len(s.list)}
 	s.logs[tp] = l
+	if mutant.ByName {
+		l.TP.Topic = protocol.TopicID{}
+		copy(l.TP.Topic[:], topic)
+		s.logs[l.TP] = l
+	}
 	s.list = append(s.list, l)
 	s.stats.Logs++
 	return l
