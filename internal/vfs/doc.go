@@ -17,7 +17,7 @@
 //	    bytes: the size says nothing about where the data end.
 //	I3  A create, remove or rename is durable after SyncDir of the directory; Sync of
 //	    the file is not enough. A rename happens wholly or not at all.
-//	I4  After a Sync that failed the bytes are lost, although reads still see them and
-//	    a second Sync succeeds (measured on ext4): never retry.
+//	I4  After a Sync that failed the bytes are lost, although without O_DIRECT reads still
+//	    see them and a second Sync succeeds (measured on ext4): never retry.
 //	I5  After Crash or Kill every open File is dead: fs.ErrClosed.
 package vfs

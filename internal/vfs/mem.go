@@ -29,6 +29,9 @@ type Mem struct {
 	calls    int64 // made so far
 	lastCall int64 // the power fails at this call; 0: it does not
 	life     int   // counts Crash and Kill: files of an earlier life are dead (I5)
+	lying    bool  // syncs do nothing
+
+	lostSectors, lostEntries int // that crashes took
 }
 
 // node is an inode: a directory or a file.
@@ -72,6 +75,13 @@ func (m *Mem) SetCapacity(bytes int64) {
 	m.capacity = bytes
 }
 
+// Capacity is what SetCapacity has set.
+func (m *Mem) Capacity() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.capacity
+}
+
 // SetDirect says whether this file system knows O_DIRECT (it does at first).
 func (m *Mem) SetDirect(on bool) {
 	m.mu.Lock()
@@ -84,6 +94,21 @@ func (m *Mem) SetDsync(on bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.noDsync = !on
+}
+
+// SetLying lets syncs claim durability from now on without giving it.
+func (m *Mem) SetLying(on bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.lying = on
+}
+
+// Lost is how many sectors of 512 bytes and how many creates, renames and removes
+// crashes have taken so far.
+func (m *Mem) Lost() (sectors, entries int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lostSectors, m.lostEntries
 }
 
 // HasDsync says whether a file in memory can be written with RWF_DSYNC.

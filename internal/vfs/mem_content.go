@@ -1,6 +1,9 @@
 package vfs
 
-import "syscall"
+import (
+	"math/bits"
+	"syscall"
+)
 
 const (
 	sectorSize = 512 // what a disk writes wholly or not at all
@@ -190,6 +193,22 @@ func (c *content) lose() {
 	}
 }
 
+// drop takes back what was written and not synced.
+func (c *content) drop() {
+	still := c.dirty[:0]
+	for _, i := range c.dirty {
+		g := &c.pages[i]
+		g.revert(g.written)
+		g.settle(g.written)
+		if g.open() != 0 {
+			still = append(still, i)
+		} else {
+			g.listed = false
+		}
+	}
+	c.dirty = still
+}
+
 // truncate sets the size; what is cut off reads as zero bytes from then on.
 func (m *Mem) truncate(c *content, size int64) {
 	for i := int(size / blockSize); i < len(c.pages); i++ {
@@ -245,6 +264,7 @@ func (m *Mem) crash(c *content) {
 				revert |= bit
 			}
 		}
+		m.lostSectors += bits.OnesCount8(revert)
 		g.revert(revert)
 	}
 	c.dirty = nil

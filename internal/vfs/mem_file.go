@@ -119,7 +119,7 @@ func (f *memFile) Preallocate(off, n int64) error {
 func (f *memFile) Sync() error {
 	err := f.enter("sync")
 	defer f.m.mu.Unlock()
-	if err == nil {
+	if err == nil && !f.m.lying {
 		f.n.sync()
 	}
 	return err
@@ -186,7 +186,7 @@ func (m *Mem) WriteFd(fd int32, p []byte, off int64, dsync bool) (int, error) {
 		return 0, err
 	}
 	n, err := f.write(p, off)
-	if dsync && n > 0 {
+	if dsync && n > 0 && !m.lying {
 		f.n.syncRange(off, int64(n))
 	}
 	return n, err
@@ -197,20 +197,25 @@ func (m *Mem) SyncFd(fd int32) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f, err := m.at(fd)
-	if err == nil {
+	if err == nil && !m.lying {
 		f.n.sync()
 	}
 	return err
 }
 
-// LoseFd is what a failed fdatasync leaves behind (I4): reads see the bytes until
-// the power goes, whatever is synced later.
+// LoseFd is what a failed fdatasync leaves behind (I4). Without O_DIRECT reads see the
+// bytes in the page cache until the power goes, whatever is synced later. With it there
+// is no such cache: the device may still have them, or has dropped them.
 func (m *Mem) LoseFd(fd int32) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f, err := m.at(fd)
-	if err == nil {
+	switch {
+	case err != nil:
+	case !f.direct:
 		f.n.lose()
+	case m.rng.IntN(2) == 0:
+		f.n.drop()
 	}
 	return err
 }
