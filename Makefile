@@ -14,14 +14,15 @@ JOBS ?= 2
 F ?= kill
 N ?= 100
 IO ?= both
-# make sim: how many seeds; make sim-replay: which one.
+# make sim: how many seeds; make sim-replay: which one; make mutants: how many at most.
 SEEDS ?= 1000
 SEED ?= 1
+BUDGET ?= 300
 # make fuzz: how long each target runs.
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint compat race cover fuzz sim sim-replay chaos bench-produce bench-fetch bench-e2e clean
+.PHONY: help build run test lint compat race cover fuzz sim sim-replay mutants chaos bench-produce bench-fetch bench-e2e clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | \
@@ -67,11 +68,14 @@ fuzz: ## every fuzz target for FUZZTIME each
 		done; \
 	done
 
-sim: ## seeded simulation of disk, network and crashes, SEEDS of them
-	go test ./internal/sim -count=1 -v -timeout 0 -seeds $(SEEDS)
+sim: ## seeded simulation of disk, network, clocks and crashes: SEEDS of each scenario
+	go run ./test/sim -seeds $(SEEDS)
 
-sim-replay: ## one seed of the simulation again: SEED=n
-	go test ./internal/sim -count=1 -v -timeout 0 -seed $(SEED)
+sim-replay: ## one seed of the simulation, twice, with its trace: SEED=n
+	go run ./test/sim -replay $(SEED)
+
+mutants: ## deliberately wrong variants of the code: the simulation must catch each
+	go run -tags mutants ./test/sim -mutants -budget $(BUDGET)
 
 chaos: build ## kill, power, recreate or storm against the real broker: F=kill N=100
 	go run ./test/chaos -f $(F) -n $(N) -io $(IO) -bin bin/millrace

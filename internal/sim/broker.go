@@ -4,9 +4,9 @@ import (
 	"encoding/binary"
 	"fmt"
 	"log/slog"
+	"math"
 	"math/rand/v2"
 	"runtime/debug"
-	"syscall"
 	"time"
 
 	"millrace/engine"
@@ -15,6 +15,7 @@ import (
 	"millrace/netio"
 	"millrace/protocol"
 	"millrace/raftmeta"
+	"millrace/segment"
 )
 
 // Broker is one seeded run of a whole broker: clients produce, fetch, commit and
@@ -27,20 +28,11 @@ type Broker struct {
 	LieAboutSync bool
 }
 
-// BrokerStats says what a run did.
-type BrokerStats struct {
-	Trace                                      uint64
-	Produced, Acked, Resent, Consumed, Commits int
-	Topics, Connections, Garbage, Assigned     int
-	Crashes, Kills, Stops, Cuts, Faults, Full  int
-}
-
 // RunBroker runs one seed. An error names the rule that was broken.
-func RunBroker(o Broker) (stats BrokerStats, err error) {
+func RunBroker(o Broker) (res Result, err error) {
 	b := newBrokerRun(o)
 	defer func() {
-		stats = b.stats
-		stats.Trace = b.w.Trace()
+		res = Result{b.w.Trace(), b.w.Tally}
 		if r := recover(); r != nil {
 			if text, ok := r.(broken); ok {
 				err = fmt.Errorf("seed %d, life %d: %s", o.Seed, b.life, string(text))
@@ -56,36 +48,45 @@ func RunBroker(o Broker) (stats BrokerStats, err error) {
 	}
 	b.open()
 	b.finish()
-	return stats, nil
+	return res, nil
 }
 
 // brokerRun is the world of a broker run.
 type brokerRun struct {
-	o     Broker
-	w     *World
-	rng   *rand.Rand
-	life  int
-	stats BrokerStats
+	o    Broker
+	w    *World
+	rng  *rand.Rand
+	life int
 
-	image  *raftmeta.Image // what was agreed, over all lives
-	ids    uint64          // topic ids given
-	broker *engine.Stepped
-	quorum *quorum
-	cores  []*Core
-	cfg    engine.Config
-	lfd    int32
-	links  []*link
-	ending bool // clients begin nothing new
-	tight  bool // the disk was nearly full in this life
-	fs     *vfs.Faults
-	fault  *vfs.Rule // ordered in this life
+	durability segment.Durability
+	direct     bool
+	drift      int64 // of the wall clock, by jumps
+
+	image   *raftmeta.Image // what was agreed, over all lives
+	ids     uint64          // topic ids given
+	broker  *engine.Stepped
+	quorum  *quorum
+	cores   []*Core
+	cfg     engine.Config
+	lfd     int32
+	links   []*link
+	ending  bool          // clients begin nothing new
+	stopped clock.Instant // when a clean stop began; 0: none has
+
+	tight  bool // the disk is nearly full, or was ten seconds ago
+	hungry bool // a request was refused for want of space, and none has been taken since
+
+	fs      *vfs.Faults
+	trouble *disorder // ordered in this life
 
 	topics    []*dataTopic
+	trims     []*dataTopic // of the trimmers
 	producers []*simProducer
 	consumers []*simConsumer
 	others    []*simOther
 	churns    []*simChurn
 	members   []*simMember
+	trimmers  []*simTrimmer
 }
 
 // dataTopic is a topic whose records are followed. It is never deleted.
@@ -104,6 +105,11 @@ type dataPart struct {
 	end     int64            // one behind the largest offset known
 }
 
+func (t *dataTopic) add() {
+	t.parts = append(t.parts, &dataPart{topic: t, index: int32(len(t.parts)),
+		records: map[int64]string{}, place: map[string]int64{}})
+}
+
 func (b *brokerRun) fail(format string, args ...any) { panic(broken(fmt.Sprintf(format, args...))) }
 
 func (b *brokerRun) check(ok bool, format string, args ...any) {
@@ -116,6 +122,13 @@ func newBrokerRun(o Broker) *brokerRun {
 	w := New(o.Seed)
 	b := &brokerRun{o: o, w: w, rng: w.Rand(), fs: vfs.Faulty(w.Disk)}
 	b.fs.Sleep = func(time.Duration) {}
+	if b.rng.IntN(5) == 0 {
+		b.durability = segment.Write
+	}
+	b.direct = b.rng.IntN(8) > 0
+	w.Disk.SetDirect(b.direct)
+	w.Disk.SetDsync(b.rng.IntN(3) > 0)
+	w.Disk.SetLying(o.LieAboutSync)
 	if err := w.Disk.MkdirAll(dataDir); err != nil {
 		panic(err)
 	}
@@ -134,6 +147,9 @@ func newBrokerRun(o Broker) *brokerRun {
 	}
 	for i := range b.rng.IntN(3) {
 		b.churns = append(b.churns, newChurn(b, i))
+	}
+	for i := range b.rng.IntN(3) {
+		b.trimmers = append(b.trimmers, newTrimmer(b, i))
 	}
 	g := newGroup(b)
 	for range b.rng.IntN(4) {
@@ -154,23 +170,21 @@ func (b *brokerRun) found() {
 	propose(raftmeta.InitCluster{ClusterID: "simulated-cluster-id-1"})
 	propose(raftmeta.RegisterBroker{ID: 1, Endpoints: []raftmeta.Endpoint{
 		{Listener: "PLAINTEXT", Host: "broker", Port: 9092}}})
-	create := func(name string, parts int) protocol.TopicID {
-		t := raftmeta.NewTopic{ID: b.newID(), Name: name}
+	create := func(name string, parts int, configs ...raftmeta.Config) *dataTopic {
+		t := raftmeta.NewTopic{ID: b.newID(), Name: name, Configs: configs}
+		d := &dataTopic{name: name, id: t.ID}
 		for range parts {
 			t.Replicas = append(t.Replicas, []protocol.NodeID{1})
+			d.add()
 		}
 		propose(raftmeta.CreateTopics{Topics: []raftmeta.NewTopic{t}})
-		return t.ID
+		return d
 	}
 	for i := range 1 + b.rng.IntN(2) {
-		t := &dataTopic{name: fmt.Sprintf("data-%d", i)}
-		n := 1 + b.rng.IntN(4)
-		t.id = create(t.name, n)
-		for p := range n {
-			t.parts = append(t.parts, &dataPart{topic: t, index: int32(p),
-				records: map[int64]string{}, place: map[string]int64{}})
-		}
-		b.topics = append(b.topics, t)
+		b.topics = append(b.topics, create(fmt.Sprintf("data-%d", i), 1+b.rng.IntN(4), b.configs()...))
+	}
+	for i := range 2 {
+		b.trims = append(b.trims, create(fmt.Sprintf("trim-%d", i), 1+b.rng.IntN(2), b.configs()...))
 	}
 	create("__consumer_offsets", 4)
 	b.image = q.Image()
@@ -179,6 +193,17 @@ func (b *brokerRun) found() {
 	text := "version=1\ncluster.id=simulated-cluster-id-1\nnode.id=1\ndirectory.id=" + dir.String() + "\n"
 	if err := b.w.Disk.WriteFile(dataDir+"/meta.properties", []byte(text)); err != nil {
 		panic(err)
+	}
+}
+
+// configs of a topic whose records are followed: any time is right for them, small
+// segments that roll by size and by age.
+func (b *brokerRun) configs() []raftmeta.Config {
+	return []raftmeta.Config{
+		{Name: "message.timestamp.after.max.ms", Value: fmt.Sprint(int64(math.MaxInt64))},
+		{Name: "segment.bytes", Value: fmt.Sprint(16 << (10 + b.rng.IntN(6)))},
+		{Name: "segment.ms", Value: fmt.Sprint(50 << b.rng.IntN(8))},
+		{Name: "file.delete.delay.ms", Value: fmt.Sprint(b.rng.IntN(100))},
 	}
 }
 
@@ -193,6 +218,7 @@ func (b *brokerRun) config() engine.Config {
 	cfg := engine.Defaults()
 	cfg.Cores = 1 + b.rng.IntN(3)
 	cfg.DataDir, cfg.FS, cfg.Clock = dataDir, b.fs, b.w
+	cfg.Durability = b.durability
 	cfg.Log = slog.New(slog.DiscardHandler)
 	cfg.Seed = b.rng.Uint64() | 1
 	cfg.MemoryBytes = int64(cfg.Cores) * (48 << 20)
@@ -213,6 +239,8 @@ func (b *brokerRun) open() {
 		b.quorum = &quorum{b: b, now: true}
 		if cut {
 			b.w.Disk.PowerOffAfter(int64(b.rng.IntN(80)))
+		} else if b.rng.IntN(8) == 0 {
+			b.trouble = b.w.disorder(b.fs, recoveryPlaces)
 		}
 		bound := []engine.Listener{{Name: "PLAINTEXT", Bind: "broker:9092", Host: "broker", Port: 9092}}
 		broker, err := engine.Assemble(b.cfg, b.quorum.open, engine.Seams{
@@ -229,11 +257,18 @@ func (b *brokerRun) open() {
 			b.broker = broker
 			break
 		}
-		b.check(b.w.Disk.Off(), "start fails: %v", err)
-		b.stats.Cuts++
-		b.crash(true)
-		cut = false
+		b.check(b.w.Disk.Off() || b.trouble.hit(), "start fails: %v", err)
+		if b.w.Disk.Off() {
+			b.w.Tally[RecoveryCuts]++
+			b.crash(true)
+			cut = false
+			continue
+		}
+		b.w.Tally[RecoveryErrors]++
+		b.crash(b.trouble.powerAfter(b.direct) || b.rng.IntN(2) == 0)
 	}
+	b.settleDisk()
+	b.w.Tally[Lives]++
 	for i, p := range b.broker.Pools() {
 		p.Poison = true
 		b.addCore(b.broker.Cores()[i])
@@ -256,7 +291,6 @@ func (b *brokerRun) addCore(c *engine.Core) {
 		}
 		return out.Ops, jobs, out.Next
 	})
-	core.ring.LieAboutSync = b.o.LieAboutSync
 	core.ring.Files = b.fs
 	b.cores = append(b.cores, core)
 }
@@ -267,138 +301,12 @@ func (b *brokerRun) run(limit int, stop func() bool) bool {
 	over := func() bool { return b.w.Disk.Off() || b.broker.Err() != nil }
 	ok := b.w.RunUntil(limit, func() bool { return over() || stop() })
 	if err := b.broker.Err(); err != nil && !b.w.Disk.Off() {
-		b.check(b.fault != nil && b.fs.Hits(b.fault) > 0, "the broker leaves: %v", err)
+		b.check(b.trouble.hit(), "the broker leaves: %v", err)
 	}
 	return ok && !over()
 }
 
 func never() bool { return false }
-
-// live works for a while and ends in one of several ways.
-func (b *brokerRun) live() {
-	events := 500 + b.rng.IntN(6000)
-	if b.rng.IntN(5) == 0 {
-		b.squeeze()
-	}
-	switch b.rng.IntN(6) {
-	case 0:
-		b.run(events, never)
-		b.crash(true)
-	case 1:
-		b.run(events, never)
-		b.crash(false)
-	case 2, 3:
-		b.w.Disk.PowerOffAfter(int64(b.rng.IntN(2500)))
-		b.run(4*events, never)
-		b.crash(true)
-	case 4:
-		b.breakDisk()
-		b.run(events, never)
-		b.stats.Faults += min(1, b.fs.Hits(b.fault))
-		b.crash(b.rng.IntN(2) == 0)
-	default:
-		b.run(events, never)
-		b.w.Disk.SetCapacity(0)
-		b.stop()
-		b.crash(b.rng.IntN(2) == 0)
-	}
-}
-
-// breakDisk orders an I/O error at one place. The broker leaves when it meets it.
-func (b *brokerRun) breakDisk() {
-	rules := []vfs.Rule{
-		{Calls: vfs.CallWrite, Name: "journal"},
-		{Calls: vfs.CallSync, Name: "journal"},
-		{Calls: vfs.CallWrite, Name: ".log"},
-		{Calls: vfs.CallSync | vfs.CallSyncFS},
-		{Calls: vfs.CallRename | vfs.CallSyncDir},
-	}
-	r := rules[b.rng.IntN(len(rules))]
-	r.Err, r.Skip = syscall.EIO, b.rng.IntN(60)
-	b.fault = &r
-	b.fs.Add(b.fault)
-}
-
-// squeeze leaves little room on the disk for a while.
-func (b *brokerRun) squeeze() {
-	b.tight = true
-	b.w.Disk.SetCapacity(b.w.Disk.Used() + int64(b.rng.IntN(2<<20)))
-	b.w.After(time.Duration(b.rng.IntN(200))*time.Millisecond, func() { b.w.Disk.SetCapacity(0) })
-}
-
-// crash ends a life. What was agreed stays; what was only proposed is not agreed.
-func (b *brokerRun) crash(power bool) {
-	if power {
-		b.stats.Crashes++
-	} else {
-		b.stats.Kills++
-	}
-	b.cores = nil
-	b.w.Crash(power)
-	if b.broker != nil {
-		for _, p := range b.broker.Pools() {
-			p.Abandon()
-		}
-	}
-	b.broker, b.fault, b.tight = nil, nil, false
-	b.fs.Clear()
-	b.w.Disk.SetCapacity(0)
-	for _, l := range b.links {
-		l.reset()
-	}
-}
-
-// stop is SIGTERM: requests in flight are answered, everything is flushed.
-func (b *brokerRun) stop() {
-	b.broker.Stop()
-	ended := func() bool {
-		for _, c := range b.broker.Cores() {
-			if !c.Ended() {
-				return false
-			}
-		}
-		return true
-	}
-	b.check(b.run(500_000, ended), "a stop takes for ever")
-	b.stats.Stops++
-	b.run(2000, never) // letters between the cores arrive: a process would just end
-	err := b.broker.Close()
-	b.check(err == nil, "close: %v", err)
-	for i, p := range b.broker.Pools() {
-		b.check(p.Held() == 0, "core %d holds %d bytes after a clean stop", i, p.Held())
-	}
-	b.check(b.w.Net.Open() == 0, "%d sockets are open after a clean stop", b.w.Net.Open())
-}
-
-// finish lets every client come to its end, reads everything once more and compares.
-func (b *brokerRun) finish() {
-	b.ending = true
-	settled := func() bool {
-		for _, p := range b.producers {
-			if len(p.queue) > 0 {
-				return false
-			}
-		}
-		return true
-	}
-	b.check(b.run(2_000_000, settled), "producers wait for ever: %s", b.waiting())
-	reader := newConsumer(b, -1)
-	read := func() bool { return reader.caughtUp() }
-	b.check(b.run(2_000_000, read), "a reader of everything does not come to the end: %s", reader)
-	for _, p := range b.producers {
-		p.checkAll()
-	}
-	b.stop()
-}
-
-func (b *brokerRun) waiting() string {
-	out := ""
-	for _, p := range b.producers {
-		out += fmt.Sprintf("producer %d: %d queued, pid %d, connected %v; ", p.number, len(p.queue), p.pid,
-			p.link.conn != nil)
-	}
-	return out
-}
 
 // learn notes what a client was told of a record, and holds it against what was known.
 func (p *dataPart) learn(b *brokerRun, offset int64, value, how string) {
@@ -415,61 +323,3 @@ func (p *dataPart) learn(b *brokerRun, offset int64, value, how string) {
 }
 
 func (p *dataPart) String() string { return fmt.Sprintf("%s-%d", p.topic.name, p.index) }
-
-// quorum is the agreed image: a list instead of raft. Proposals take time, and a
-// crash may come before or after they are agreed on.
-type quorum struct {
-	b       *brokerRun
-	onImage func(*raftmeta.Image)
-	now     bool // answer before Propose returns: while the broker starts
-	closed  bool
-}
-
-func (q *quorum) open(_ string, onImage func(*raftmeta.Image), _ func(error)) (raftmeta.Quorum, error) {
-	q.onImage = onImage
-	return q, nil
-}
-
-// Propose agrees on cmd after a while.
-func (q *quorum) Propose(cmd raftmeta.Command, done func(raftmeta.Outcome, error)) {
-	if c, ok := cmd.(raftmeta.CreateTopics); ok {
-		for i := range c.Topics { // ids come from the system's chance
-			c.Topics[i].ID = q.b.newID()
-		}
-	}
-	if q.now {
-		done(q.apply(cmd))
-		return
-	}
-	w := q.b.w
-	w.After(w.around(time.Millisecond), func() {
-		out, err := q.apply(cmd)
-		w.After(w.around(time.Millisecond), func() { done(out, err) })
-	})
-}
-
-func (q *quorum) apply(cmd raftmeta.Command) (raftmeta.Outcome, error) {
-	if q.closed {
-		return raftmeta.Outcome{}, raftmeta.ErrClosed
-	}
-	raw, err := raftmeta.Encode(cmd)
-	if err != nil {
-		return raftmeta.Outcome{}, err
-	}
-	next, out, err := raftmeta.Apply(q.b.image, q.b.image.Index()+1, raw)
-	if err != nil {
-		return raftmeta.Outcome{}, err
-	}
-	q.b.image = next
-	q.onImage(next)
-	return out, nil
-}
-
-func (q *quorum) Image() *raftmeta.Image { return q.b.image }
-
-func (q *quorum) Close() error {
-	q.closed = true
-	return nil
-}
-
-var _ raftmeta.Quorum = (*quorum)(nil)

@@ -46,7 +46,7 @@ func (l *link) dial() {
 	}
 	c := l.b.w.Net.Dial(l.b.lfd)
 	l.conn = c
-	l.b.stats.Connections++
+	l.b.w.Tally[Connections]++
 	c.OnData = func(p []byte) {
 		if l.conn == c {
 			l.data(p)
@@ -60,12 +60,23 @@ func (l *link) dial() {
 	l.onUp()
 }
 
+// vanish is a client that is gone without a word and comes back by another connection:
+// what it has sent may yet arrive.
+func (l *link) vanish() {
+	if c := l.conn; c != nil {
+		l.b.w.Tally[HalfOpen]++
+		l.down()
+		c.Vanish()
+	}
+}
+
 // drop breaks the connection from the client's side.
 func (l *link) drop() {
 	c := l.conn
 	if c == nil {
 		return
 	}
+	l.b.w.Tally[Cuts]++
 	l.down()
 	c.Reset()
 }

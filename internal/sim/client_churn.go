@@ -41,6 +41,8 @@ func (c *simChurn) next() {
 		return
 	}
 	switch n := c.b.rng.IntN(20); {
+	case c.b.w.Chance(0.005):
+		c.link.vanish()
 	case c.id.IsZero():
 		c.create()
 	case n == 0 || c.doomed:
@@ -67,7 +69,7 @@ func (c *simChurn) create() {
 		switch code := protocol.Code(got.ErrorCode); code {
 		case protocol.None:
 			c.begin(protocol.TopicID(got.TopicID))
-			c.b.stats.Topics++
+			c.b.w.Tally[Topics]++
 			c.done()
 		case protocol.TopicAlreadyExists:
 			c.find()
@@ -128,10 +130,15 @@ func (c *simChurn) produce() {
 	b.check(err == nil, "building a batch: %v", err)
 	req := kmsg.NewPtrProduceRequest()
 	req.SetVersion(13)
-	req.Acks, req.TimeoutMillis = -1, 1000
+	req.Acks, req.TimeoutMillis = []int16{-1, 1, 0}[b.rng.IntN(3)], 1000
 	req.Topics = []kmsg.ProduceRequestTopic{{TopicID: c.id,
 		Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: part, Records: view}}}}
-	b.stats.Produced++
+	b.w.Tally[Produced]++
+	if req.Acks == 0 { // no answer: they may be there or not
+		c.link.ask(req, nil)
+		c.done()
+		return
+	}
 	c.link.ask(req, func(r kmsg.Response) {
 		got := r.(*kmsg.ProduceResponse).Topics[0].Partitions[0]
 		code := protocol.Code(got.ErrorCode)
@@ -143,7 +150,7 @@ func (c *simChurn) produce() {
 			return
 		}
 		b.check(code == protocol.None, "%s: produce: %v", c.name(), code)
-		b.stats.Acked++
+		b.w.Tally[Acked]++
 		for i, v := range values {
 			c.acked[v] = got.BaseOffset + int64(i)
 		}
@@ -174,6 +181,10 @@ func (c *simChurn) read() {
 		if c.gone(protocol.Code(got.ErrorCode)) {
 			return
 		}
+		if b.excused(protocol.Code(got.ErrorCode)) {
+			c.done()
+			return
+		}
 		b.check(got.ErrorCode == 0, "%s: fetch: %v", c.name(), protocol.Code(got.ErrorCode))
 		for rest := got.RecordBatches; len(rest) > 0; {
 			v, more, err := batch.Next(rest)
@@ -197,7 +208,7 @@ func (c *simChurn) look(v string, offset int64) {
 	if at, ok := c.acked[v]; ok {
 		b.check(at == offset, "%s: %q is at %d, acknowledged at %d", c.name(), v, offset, at)
 	}
-	b.stats.Consumed++
+	b.w.Tally[Consumed]++
 }
 
 func (c *simChurn) remove() {

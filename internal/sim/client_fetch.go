@@ -94,6 +94,7 @@ func (c *simConsumer) next() {
 		c.busy = false
 		c.link.drop()
 	case n == 3 && c.number >= 0:
+		c.b.w.Tally[Stalls]++
 		c.link.conn.Stall()
 		conn := c.link.conn
 		c.link.soon(20*time.Millisecond, conn.Resume)
@@ -194,18 +195,27 @@ func (c *simConsumer) fetched(r *kmsg.FetchResponse) {
 
 func (c *simConsumer) part(p *dataPart, r *kmsg.FetchResponseTopicPartition) {
 	b := c.b
+	if b.excused(protocol.Code(r.ErrorCode)) {
+		return
+	}
 	b.check(r.ErrorCode == 0, "%v: fetch at %d: %v (high watermark %d)", p, c.at[p],
 		protocol.Code(r.ErrorCode), r.HighWatermark)
 	b.check(r.HighWatermark >= c.ends[p], "%v: the high watermark went from %d to %d", p, c.ends[p],
 		r.HighWatermark)
 	c.ends[p] = r.HighWatermark
+	c.at[p] = b.records(p, c.at[p], r)
+}
+
+// records takes the records of an answer to a fetch at an offset, and returns where the
+// next one begins.
+func (b *brokerRun) records(p *dataPart, at int64, r *kmsg.FetchResponseTopicPartition) int64 {
 	rest := r.RecordBatches
 	for len(rest) > 0 {
 		v, more, err := batch.Next(rest)
-		b.check(err == nil, "%v: fetch at %d: %v", p, c.at[p], err)
+		b.check(err == nil, "%v: fetch at %d: %v", p, at, err)
 		rest = more
-		b.check(v.BaseOffset() <= c.at[p] && v.NextOffset() > c.at[p], "%v: fetch at %d answers with %d…%d",
-			p, c.at[p], v.BaseOffset(), v.NextOffset())
+		b.check(v.BaseOffset() <= at && v.NextOffset() > at, "%v: fetch at %d answers with %d…%d",
+			p, at, v.BaseOffset(), v.NextOffset())
 		b.check(v.NextOffset() <= r.HighWatermark, "%v: batch %d…%d beyond the high watermark %d", p,
 			v.BaseOffset(), v.NextOffset(), r.HighWatermark)
 		plain := v.RecordBytes()
@@ -216,11 +226,12 @@ func (c *simConsumer) part(p *dataPart, r *kmsg.FetchResponseTopicPartition) {
 		it := v.Records(plain)
 		for it.Next() {
 			p.learn(b, it.Record.Offset, string(it.Record.Value), "fetch")
-			b.stats.Consumed++
+			b.w.Tally[Consumed]++
 		}
 		b.check(it.Err() == nil, "%v: batch %d: %v", p, v.BaseOffset(), it.Err())
-		c.at[p] = v.NextOffset()
+		at = v.NextOffset()
 	}
+	return at
 }
 
 func (c *simConsumer) listOffsets() {
@@ -235,6 +246,10 @@ func (c *simConsumer) listOffsets() {
 		{Partition: p.index, CurrentLeaderEpoch: -1, Timestamp: ask}}}}
 	c.link.ask(req, func(r kmsg.Response) {
 		got := r.(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0]
+		if b.excused(protocol.Code(got.ErrorCode)) {
+			c.done()
+			return
+		}
 		b.check(got.ErrorCode == 0, "%v: ListOffsets: %v", p, protocol.Code(got.ErrorCode))
 		if ask == -1 {
 			b.check(got.Offset >= c.ends[p], "%v: ListOffsets says %d, a fetch said %d", p, got.Offset, c.ends[p])
@@ -260,7 +275,7 @@ func (c *simConsumer) commit() {
 		got := protocol.Code(r.(*kmsg.OffsetCommitResponse).Topics[0].Partitions[0].ErrorCode)
 		if got == protocol.None {
 			c.sure = max(c.sure, value)
-			b.stats.Commits++
+			b.w.Tally[Commits]++
 		} else {
 			b.check(loading(got) || b.refused(got), "commit: %v", got)
 		}

@@ -140,7 +140,7 @@ func (m *simMember) assigned(mine []byte) {
 		m.g.owners[key] = m.id
 		m.mine = append(m.mine, p)
 	}
-	m.b.stats.Assigned++
+	m.b.w.Tally[Assigned]++
 	m.position()
 }
 
@@ -216,7 +216,7 @@ func (m *simMember) commit() {
 		m.b.check(offset >= m.g.sure[p], "%q of generation %d commits %d for partition %d after %d",
 			m.id, m.generation, offset, p, m.g.sure[p])
 		m.g.sure[p] = max(m.g.sure[p], offset)
-		m.b.stats.Commits++
+		m.b.w.Tally[Commits]++
 		m.soon(m.next)
 	})
 }

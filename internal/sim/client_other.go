@@ -93,7 +93,7 @@ func (o *simOther) create() {
 	o.link.ask(req, func(r kmsg.Response) {
 		code := protocol.Code(r.(*kmsg.CreateTopicsResponse).Topics[0].ErrorCode)
 		o.b.check(code == protocol.None || code == protocol.TopicAlreadyExists, "CreateTopics: %v", code)
-		o.b.stats.Topics++
+		o.b.w.Tally[Topics]++
 		o.done()
 	})
 }
@@ -117,7 +117,7 @@ func (o *simOther) remove() {
 
 // rubbish is half a request, or bytes that are none; then the client is gone.
 func (o *simOther) rubbish() {
-	o.b.stats.Garbage++
+	o.b.w.Tally[Garbage]++
 	p := make([]byte, 1+o.b.rng.IntN(200))
 	for i := range p {
 		p[i] = byte(o.b.rng.Uint32())

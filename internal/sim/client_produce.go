@@ -21,6 +21,7 @@ type simProducer struct {
 	seqs   map[*dataPart]int32
 	queue  []*sending // not acknowledged, in order
 	flying int        // of queue, from its front
+	asking int        // requests without an answer
 	serial int
 	sent   map[*dataPart][]*sending // all, in order
 }
@@ -65,9 +66,9 @@ func (p *simProducer) up() {
 func (p *simProducer) down() {
 	for _, s := range p.queue[:p.flying] {
 		s.again = true
-		p.b.stats.Resent++
+		p.b.w.Tally[Resent]++
 	}
-	p.flying = 0
+	p.flying, p.asking = 0, 0
 }
 
 // tick makes new batches now and then while the connection stands.
@@ -76,8 +77,11 @@ func (p *simProducer) tick() {
 		switch {
 		case p.b.ending:
 			return
-		case p.b.w.Chance(0.005):
+		case p.b.w.Chance(0.003):
 			p.link.drop()
+			return
+		case p.b.w.Chance(0.003):
+			p.link.vanish()
 			return
 		case len(p.queue) < 20:
 			p.make()
@@ -119,42 +123,101 @@ func (p *simProducer) make() {
 
 const padding = "................................................................................"
 
-// push sends what may be in flight.
+// push sends what may be in flight: a few batches of different partitions in one
+// request, five requests at most.
 func (p *simProducer) push() {
-	for p.link.conn != nil && p.flying < min(5, len(p.queue)) {
-		s := p.queue[p.flying]
-		p.flying++
-		req := kmsg.NewPtrProduceRequest()
-		req.SetVersion(int16(3 + p.b.rng.IntN(11)))
-		req.Acks, req.TimeoutMillis = -1, 30_000
-		req.Topics = []kmsg.ProduceRequestTopic{{
-			Topic: s.part.topic.name, TopicID: s.part.topic.id,
-			Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: s.part.index, Records: s.raw}},
-		}}
-		p.b.stats.Produced++
-		p.link.ask(req, func(r kmsg.Response) { p.answered(s, r.(*kmsg.ProduceResponse)) })
+	for p.link.conn != nil && p.asking < 5 && p.flying < len(p.queue) {
+		n := 1
+		for n < 4 && p.flying+n < len(p.queue) && p.b.rng.IntN(3) > 0 &&
+			!among(p.queue[p.flying:p.flying+n], p.queue[p.flying+n].part) {
+			n++
+		}
+		batches := append([]*sending(nil), p.queue[p.flying:p.flying+n]...)
+		p.flying += n
+		p.asking++
+		p.link.ask(p.request(batches), func(r kmsg.Response) {
+			p.answered(batches, r.(*kmsg.ProduceResponse))
+		})
 	}
 }
 
-func (p *simProducer) answered(s *sending, r *kmsg.ProduceResponse) {
+func among(batches []*sending, part *dataPart) bool {
+	for _, s := range batches {
+		if s.part == part {
+			return true
+		}
+	}
+	return false
+}
+
+func (p *simProducer) request(batches []*sending) *kmsg.ProduceRequest {
+	req := kmsg.NewPtrProduceRequest()
+	req.SetVersion(int16(3 + p.b.rng.IntN(11)))
+	req.Acks, req.TimeoutMillis = -1, 30_000
+	for _, t := range p.b.topics {
+		rt := kmsg.ProduceRequestTopic{Topic: t.name, TopicID: t.id}
+		for _, s := range batches {
+			if s.part.topic == t {
+				rt.Partitions = append(rt.Partitions,
+					kmsg.ProduceRequestTopicPartition{Partition: s.part.index, Records: s.raw})
+				p.b.w.Tally[Produced]++
+			}
+		}
+		if len(rt.Partitions) > 0 {
+			req.Topics = append(req.Topics, rt)
+		}
+	}
+	return req
+}
+
+func (p *simProducer) answered(batches []*sending, r *kmsg.ProduceResponse) {
 	b := p.b
-	b.check(len(r.Topics) == 1 && len(r.Topics[0].Partitions) == 1, "produce answer: %+v", r)
-	got := r.Topics[0].Partitions[0]
-	if b.refused(protocol.Code(got.ErrorCode)) {
-		p.link.drop() // and send everything again, in order
-		return
+	n := 0
+	for i := range r.Topics {
+		n += len(r.Topics[i].Partitions)
 	}
-	b.check(protocol.Code(got.ErrorCode) == protocol.None, "%v: produce of batch %d of producer %d: %v%s",
-		s.part, s.seq, p.pid, protocol.Code(got.ErrorCode), map[bool]string{true: " (sent again)"}[s.again])
-	b.check(p.queue[0] == s, "answers out of order")
-	p.queue = p.queue[1:]
-	p.flying--
-	s.base = got.BaseOffset
-	b.stats.Acked++
-	for i, value := range s.values {
-		s.part.learn(b, s.base+int64(i), value, "the answer to produce")
+	b.check(n == len(batches), "%d answers for %d batches: %+v", n, len(batches), r)
+	for _, s := range batches {
+		got := find(s.part, r)
+		b.check(got != nil, "%v: no answer for it: %+v", s.part, r)
+		if b.refused(protocol.Code(got.ErrorCode)) {
+			p.link.drop() // and send everything again, in order
+			return
+		}
+		b.check(protocol.Code(got.ErrorCode) == protocol.None,
+			"%v: produce of batch %d of producer %d: %v%s", s.part, s.seq, p.pid,
+			protocol.Code(got.ErrorCode), map[bool]string{true: " (sent again)"}[s.again])
+		b.check(p.queue[0] == s, "answers out of order")
+		p.queue = p.queue[1:]
+		p.flying--
+		s.base = got.BaseOffset
+		b.w.Tally[Acked]++
+		if b.hungry && b.w.Disk.Capacity() == 0 {
+			b.hungry = false
+			b.w.Tally[Healed]++
+		}
+		for i, value := range s.values {
+			s.part.learn(b, s.base+int64(i), value, "the answer to produce")
+		}
 	}
+	p.asking--
 	p.push()
+}
+
+func find(part *dataPart, r *kmsg.ProduceResponse) *kmsg.ProduceResponseTopicPartition {
+	for i := range r.Topics {
+		t := &r.Topics[i]
+		if r.Version < 13 && t.Topic != part.topic.name ||
+			r.Version >= 13 && protocol.TopicID(t.TopicID) != part.topic.id {
+			continue
+		}
+		for k := range t.Partitions {
+			if t.Partitions[k].Partition == part.index {
+				return &t.Partitions[k]
+			}
+		}
+	}
+	return nil
 }
 
 // checkAll: every batch is there once, and in the order in which it was sent.
@@ -171,13 +234,26 @@ func (p *simProducer) checkAll() {
 	}
 }
 
+// stopGrace is how long a request has that was there when a stop began.
+const stopGrace = 3 * time.Second
+
 // refused says whether an answer is what a full or failing disk excuses: the error
 // itself, or what follows from it for batches sent behind the one that it hit.
 func (b *brokerRun) refused(code protocol.Code) bool {
+	if code == protocol.NotLeaderOrFollower && b.stopped > 0 &&
+		b.w.now.Mono.Sub(b.stopped) > stopGrace {
+		return true
+	}
 	if code != protocol.KafkaStorageError && code != protocol.OutOfOrderSequenceNumber ||
-		!b.tight && b.fault == nil {
+		!b.tight && b.trouble == nil {
 		return false
 	}
-	b.stats.Full++
+	b.w.Tally[Full]++
+	b.hungry = true
 	return true
+}
+
+// excused says whether an answer to a reader is what a failing disk excuses.
+func (b *brokerRun) excused(code protocol.Code) bool {
+	return b.trouble.hit() && (code == protocol.KafkaStorageError || code == protocol.CorruptMessage)
 }

@@ -1,8 +1,8 @@
 // Package sim runs the broker's cores under a seeded scheduler with a simulated
-// disk, network and clock, in one goroutine.
+// disk, network and clock, in one goroutine. docs/SIMULATION.md tells what is run.
 //
 // Not its job: the real rings and the kernel; test/ and netio's own tests cover
-// those.
+// those. Many seeds at once: test/sim.
 //
 // A World owns time and chance. What would take time in reality is an event at a
 // random later instant: the completion of an op, a helper's job, bytes on their way

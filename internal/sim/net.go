@@ -138,6 +138,13 @@ func (c *Conn) Reset() {
 	c.ended()
 }
 
+// Vanish lets the client be gone without a word, as when its machine loses power or a
+// router forgets the connection: the broker's end stays open.
+func (c *Conn) Vanish() {
+	c.OnData, c.OnClose = nil, nil
+	c.out, c.stalled = nil, true
+}
+
 // Stall stops the client from reading until Resume.
 func (c *Conn) Stall() { c.stalled = true }
 

@@ -22,9 +22,6 @@ type Ring struct {
 	closed bool
 	woken  bool
 
-	// LieAboutSync makes writes and syncs claim durability without giving it: a
-	// mutant that the checkers must catch.
-	LieAboutSync bool
 	// Files, when set, is where file ops go instead of the world's disk: a
 	// vfs.Faults around it.
 	Files vfs.ByFd
@@ -163,19 +160,18 @@ func (r *Ring) disk() vfs.ByFd {
 func (r *Ring) file(op *netio.Op) int32 {
 	w, d := r.w, r.disk()
 	if w.Chance(w.Pace.Again) {
+		w.Tally[Again]++
 		return -int32([]syscall.Errno{syscall.EINTR, syscall.EAGAIN}[w.rng.IntN(2)])
 	}
 	var n int
 	var err error
 	switch op.Kind {
 	case netio.OpSync:
-		if !r.LieAboutSync {
-			err = d.SyncFd(op.Fd)
-		}
+		err = d.SyncFd(op.Fd)
 	case netio.OpRead:
 		n, err = d.ReadFd(op.Fd, op.Mem[:r.short(len(op.Mem))], op.Off)
 	case netio.OpWrite:
-		n, err = r.write(op, r.short(length(op)), op.Flags&netio.Dsync != 0 && !r.LieAboutSync)
+		n, err = r.write(op, r.short(length(op)), op.Flags&netio.Dsync != 0)
 	}
 	return result(n, err)
 }
@@ -219,6 +215,7 @@ func length(op *netio.Op) int {
 // O_DIRECT does.
 func (r *Ring) short(n int) int {
 	if blocks := n / vfs.BlockSize; blocks > 1 && r.w.Chance(r.w.Pace.Short) {
+		r.w.Tally[Short]++
 		return (1 + r.w.rng.IntN(blocks-1)) * vfs.BlockSize
 	}
 	return n
@@ -257,6 +254,7 @@ func (r *Ring) crash() {
 			limit := length(&f.op)
 			if blocks := limit / vfs.BlockSize; blocks > 0 && r.w.rng.IntN(2) == 0 {
 				limit = r.w.rng.IntN(blocks+1) * vfs.BlockSize
+				r.w.Tally[Torn]++
 			}
 			_, _ = r.write(&f.op, limit, false)
 		}

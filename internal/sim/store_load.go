@@ -11,9 +11,6 @@ import (
 	"millrace/segment/producer"
 )
 
-// maxBytes bounds what one run appends.
-const maxBytes = 6 << 20
-
 // work does a few random things in a turn.
 func (c *shardCore) work(now clock.Now) {
 	s := c.s
@@ -50,14 +47,14 @@ func (c *shardCore) work(now clock.Now) {
 	case 2:
 		s.attach(s.addPart(s.topics[s.rng.IntN(len(s.topics))]))
 	case 3:
-		s.w.ShiftWall(int64(s.rng.IntN(2000) - 500))
+		s.shiftWall(int64(s.rng.IntN(2000) - 500))
 	}
 }
 
 // append lets a client send its next batch, or the one that a crash took.
 func (c *shardCore) append(p *part, now clock.Now) {
 	s := c.s
-	if s.bytes > maxBytes {
+	if s.bytes > s.most {
 		return
 	}
 	var cl *client
@@ -79,11 +76,15 @@ func (c *shardCore) append(p *part, now clock.Now) {
 		return
 	case segment.Full:
 		s.check(s.tight, "no space on a disk that has some")
-		s.stats.Full++
+		s.w.Tally[Full]++
+		s.hungry = true
 		return
 	default:
-		s.stats.Waits++
 		return
+	}
+	if s.hungry && s.w.Disk.Capacity() == 0 {
+		s.hungry = false
+		s.w.Tally[Healed]++
 	}
 	if cl != nil && it.base == -1 && it.seq == cl.seq {
 		cl.window = append(cl.window, it)
@@ -103,7 +104,7 @@ func (s *store) nextItem(cl *client, now clock.Now) *item {
 	unsure := 0
 	for _, it := range cl.window {
 		if it.base == -1 {
-			s.stats.Retried++
+			s.w.Tally[Retried]++
 			return it // lost in a crash: once more, in order
 		}
 		if !it.acked {
@@ -176,7 +177,7 @@ func (c *shardCore) put(p *part, cl *client, it *item, now clock.Now) {
 		mem[i] = 0xEE // Append has copied what it needs
 	}
 	p.batches = append(p.batches, a)
-	s.stats.Appends++
+	s.w.Tally[Appends]++
 	s.bytes += len(mem)
 	if n := len(c.waits); n > 0 {
 		s.check(c.waits[n-1].seq < seq, "sequence %d after %d", seq, c.waits[n-1].seq)
@@ -186,7 +187,7 @@ func (c *shardCore) put(p *part, cl *client, it *item, now clock.Now) {
 		if p.dropped || s.life != life {
 			return
 		}
-		s.stats.Acks++
+		s.w.Tally[Acks]++
 		it.acked = true
 		s.check(s.o.AckEarly || p.log.Marks().High >= a.next, "%v: acknowledged %d, High is %d",
 			p, a.next, p.log.Marks().High)
@@ -214,7 +215,7 @@ func (c *shardCore) duplicate(p *part) {
 	v := p.log.Producers().Check(cl.pid, cl.epoch, it.seq, it.count, s.w.Now().Wall)
 	s.check(v.Code == producer.Duplicate && v.BaseOffset == it.base &&
 		v.LastOffset == it.base+int64(it.count)-1, "%v: batch at %d sent twice: %+v", p, it.base, v)
-	s.stats.Duplicates++
+	s.w.Tally[Duplicates]++
 }
 
 func (c *shardCore) setStart(p *part) {
@@ -249,7 +250,7 @@ func (s *store) dropTopic() {
 		p.core.shard.Drop(p.log)
 		p.core.core.wake()
 	}
-	s.stats.Drops++
+	s.w.Tally[Drops]++
 }
 
 // read is a request to the disk that has not been answered.
@@ -293,7 +294,7 @@ func (c *shardCore) fetch(p *part, from int64, max int, cur *cursor) {
 	m := p.log.Marks()
 	var where segment.Where
 	c.extents, where = p.log.Locate(from, m.High, max, true, c.extents[:0])
-	s.stats.Reads++
+	s.w.Tally[Reads]++
 	switch where {
 	case segment.InMemory:
 		var got []byte
@@ -374,14 +375,14 @@ func (c *shardCore) answered(r segment.Result) {
 	if r.Buf != nil {
 		c.pin(r.Buf, r.Mem)
 	}
-	if p.dropped || s.faulty || s.w.Disk.Off() {
+	if p.dropped || s.w.Disk.Off() || s.trouble.hit() && r.Code != protocol.None {
 		return
 	}
 	if q.kind != readBytes {
 		s.found(q, r)
 		return
 	}
-	s.stats.Cold++
+	s.w.Tally[ColdReads]++
 	m := p.log.Marks()
 	if r.Code != protocol.None {
 		s.check(r.Code == protocol.OffsetOutOfRange && q.from < m.Start,

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
+	"time"
 
+	"millrace/internal/clock"
 	"millrace/protocol"
 	"millrace/segment"
 	"millrace/segment/producer"
@@ -30,6 +33,7 @@ type part struct {
 	staged  int64 // start offset asked for
 	high    int64 // in this life
 	low     int64 // start offset seen in this life
+	excused int64 // up to which checkStart has looked
 	dropped bool
 	verify  *cursor // set while a recovery is checked
 
@@ -83,6 +87,8 @@ func (s *store) newTopic() *topic {
 		t.cfg.IndexBytes = int64(8 * (2 + s.rng.IntN(20)))
 	case 2:
 		t.cfg.RetentionBytes = t.cfg.SegmentBytes * int64(1+s.rng.IntN(5))
+	case 3:
+		t.cfg.RetentionMillis = int64(s.rng.IntN(7_200_000))
 	}
 	t.cfg.DeleteDelayMillis = int64(s.rng.IntN(50))
 	s.topics = append(s.topics, t)
@@ -108,8 +114,58 @@ func (s *store) newClient(p *part) {
 
 func (p *part) String() string { return fmt.Sprintf("%s-%d", p.topic.name, p.tp.Partition) }
 
-// retains says whether retention may move the start offset by itself.
-func (p *part) retains() bool { return p.topic.cfg.RetentionBytes >= 0 }
+// checkStart: nobody asked for what is gone at the front, or it was large or old enough.
+func (s *store) checkStart(p *part, start int64) {
+	cfg := &p.topic.cfg
+	if start <= p.staged || start <= p.excused || cfg.RetentionBytes >= 0 {
+		return
+	}
+	limit := s.aging.now(s.w.now) - cfg.RetentionMillis
+	for i := p.find(p.staged); i < len(p.batches) && p.batches[i].base < start; i++ {
+		s.check(cfg.RetentionMillis >= 0 && slices.Max(p.batches[i].times) < limit,
+			"%v: Start is %d, nobody asked beyond %d, and a record at %d is %d ms from being old",
+			p, start, p.staged, p.batches[i].base, slices.Max(p.batches[i].times)-limit)
+	}
+	p.excused = start
+}
+
+// aging is the latest time that retention may go by: that of the clock when the life
+// began and what has passed since. It must not believe a jump forward at once.
+type aging struct {
+	at    clock.Now
+	wall  int64
+	began bool
+	least int64 // of the clocks seen
+}
+
+// believed is how far a clock may go forward without being a jump.
+const believed = 60_000
+
+// begin starts a life; true: the clock has jumped by more than producers are kept for.
+func (a *aging) begin(now clock.Now) bool {
+	jumped := a.began && now.Wall-a.least > (24*time.Hour).Milliseconds()
+	if jumped || !a.began {
+		a.least = now.Wall
+	}
+	a.least = min(a.least, now.Wall)
+	a.at, a.wall, a.began = now, max(a.wall, now.Wall), true
+	return jumped
+}
+
+// step takes over the time that has passed.
+func (a *aging) step(now clock.Now) { a.wall, a.at = a.now(now), now }
+
+// shift follows a change of the clock by millis, after which it shows now.
+func (a *aging) shift(millis int64, now clock.Now) {
+	a.least = min(a.least, now.Wall)
+	if millis > 0 && millis <= believed {
+		a.wall += millis
+	}
+}
+
+func (a *aging) now(now clock.Now) int64 {
+	return a.wall + now.Mono.Sub(a.at.Mono).Milliseconds() + believed
+}
 
 // recovered holds a log that was just opened against the model and cuts the model
 // where the log ends: what was not acknowledged may be gone.
@@ -128,7 +184,7 @@ func (s *store) recovered(p *part) {
 	whole := n == 0 && m.End == 0 || n > 0 && p.batches[n-1].next == m.End
 	s.check(whole, "%v: End %d is inside a batch", p, m.End)
 	for _, b := range p.batches[n:] {
-		s.stats.Lost++
+		s.w.Tally[Lost]++
 		if b.item != nil {
 			b.item.base = -1
 		}
@@ -137,8 +193,8 @@ func (s *store) recovered(p *part) {
 	s.check(m.High == m.End && m.Written == m.End && m.Durable == m.End,
 		"%v: after recovery %+v", p, m)
 	s.check(m.Start >= p.start && m.Start <= m.End, "%v: Start is %d, was set to %d", p, m.Start, p.start)
-	s.check(p.retains() || m.Start <= p.staged, "%v: Start is %d, nobody asked beyond %d",
-		p, m.Start, p.staged)
+	s.check(m.End >= p.high, "%v: End is %d, readers saw up to %d", p, m.End, p.high)
+	s.checkStart(p, m.Start)
 	p.high, p.low, p.acked = m.High, m.Start, m.End
 	p.start, p.staged = m.Start, m.Start
 	s.checkProducers(p)
@@ -170,7 +226,16 @@ func (s *store) checkProducers(p *part) {
 func (s *store) forgetAcks() {
 	for _, t := range s.topics {
 		for _, p := range t.parts {
-			p.acked, p.start = 0, 0
+			p.acked, p.start, p.high = 0, 0, 0
+		}
+	}
+	s.renewClients()
+}
+
+// renewClients puts new clients in the place of all.
+func (s *store) renewClients() {
+	for _, t := range s.topics {
+		for _, p := range t.parts {
 			for i := range p.clients {
 				s.pids++
 				p.clients[i] = &client{pid: s.pids}
@@ -241,8 +306,7 @@ func (c *shardCore) checkMarks() {
 			m.Written <= m.End && m.Durable <= m.Written, "%v: marks %+v", p, m) // segment I1
 		s.check(m.High >= p.high, "%v: High went back from %d to %d", p, p.high, m.High)
 		s.check(m.Start >= p.low, "%v: Start went back from %d to %d", p, p.low, m.Start)
-		s.check(p.retains() || m.Start <= p.staged, "%v: Start is %d, nobody asked beyond %d",
-			p, m.Start, p.staged)
+		s.checkStart(p, m.Start)
 		p.high, p.low = m.High, m.Start
 	}
 }

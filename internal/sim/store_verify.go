@@ -51,7 +51,7 @@ func (s *store) verify() {
 	for _, t := range s.topics {
 		for _, p := range t.parts {
 			p.verify = nil
-			s.stats.Checked++
+			s.w.Tally[Checked]++
 		}
 	}
 }
@@ -90,7 +90,7 @@ func (s *store) someTime(p *part) int64 {
 // found holds an answer by time against the model.
 func (s *store) found(q *read, r segment.Result) {
 	q.cursor.told++
-	s.stats.Finds++
+	s.w.Tally[Finds]++
 	p := q.p
 	s.check(r.Code == protocol.None, "%v: find answers %v", p, r.Code)
 	start := p.log.Marks().Start

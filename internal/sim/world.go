@@ -12,9 +12,10 @@ import (
 
 // World is time, chance, a disk and a network.
 type World struct {
-	Disk *vfs.Mem
-	Net  *Net
-	Pace Pace
+	Disk  *vfs.Mem
+	Net   *Net
+	Pace  Pace
+	Tally Tally
 
 	rng    *rand.Rand
 	now    clock.Now
@@ -22,7 +23,8 @@ type World struct {
 	made   uint64
 	trace  uint64
 	cores  []*Core
-	life   int // counts crashes: events of an earlier life are gone
+	life   int    // counts crashes: events of an earlier life are gone
+	usual  func() // ends a hiccup of the disk
 }
 
 // Pace is how long things take, and how often they go a little wrong.
@@ -98,6 +100,7 @@ func (w *World) at(at clock.Instant, do func()) {
 func (w *World) around(d time.Duration) time.Duration {
 	n := time.Duration(w.rng.Int64N(int64(2*d) + 1))
 	if w.Chance(w.Pace.Slow) {
+		w.Tally[Slow]++
 		n *= 50
 	}
 	return n
@@ -109,6 +112,7 @@ func (w *World) Step() bool {
 		return false
 	}
 	e := heap.Pop(&w.events).(event)
+	w.Tally[Steps]++
 	w.setTime(e.at)
 	e.do()
 	return true
@@ -119,10 +123,6 @@ func (w *World) setTime(at clock.Instant) {
 	w.now.Mono = at
 	w.note(uint64(at))
 }
-
-// ShiftWall moves the wall clock and leaves the other alone, as an operator or NTP
-// does.
-func (w *World) ShiftWall(millis int64) { w.now.Wall += millis }
 
 // RunUntil steps until stop says so, nothing is left to happen, or limit events have
 // happened; it says whether stop did.
@@ -147,9 +147,18 @@ func (w *World) Crash(power bool) {
 	}
 	w.events, w.cores = w.events[:0], nil
 	w.Net.crash()
+	if w.usual != nil {
+		w.usual()
+	}
 	if power {
+		w.Tally[PowerLosses]++
+		s0, e0 := w.Disk.Lost()
 		w.Disk.Crash()
+		s1, e1 := w.Disk.Lost()
+		w.Tally[Sectors] += s1 - s0
+		w.Tally[Entries] += e1 - e0
 	} else {
+		w.Tally[Kills]++
 		w.Disk.Kill()
 	}
 	w.note(0xdead, uint64(w.life))

@@ -1,0 +1,10 @@
+package sim
+
+// Committed are seeds that once failed, with what they found. `make test` runs them all.
+// A change of a scenario gives its seeds another run: then they are ordinary seeds, and
+// what they found is kept by the test that the repair came with.
+var Committed = []struct {
+	Scenario string
+	Seed     uint64
+	Found    string
+}{}
