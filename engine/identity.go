@@ -31,15 +31,15 @@ func (b *Broker) identity() (dir [16]byte, err error) {
 	}
 	if id := have["node.id"]; id != strconv.Itoa(int(b.cfg.NodeID)) {
 		return dir, fmt.Errorf("engine: %s belongs to node %s, this is node %d",
-			b.cfg.DataDir, id, b.cfg.NodeID)
+			name, id, b.cfg.NodeID)
 	}
 	if cluster == "" {
-		return dir, fmt.Errorf("engine: %s has data but its raft directory is empty or missing: "+
+		return dir, fmt.Errorf("engine: %s has data but its raft/ is empty or missing: "+
 			"its topics are unknown", b.cfg.DataDir)
 	}
 	if have["cluster.id"] != cluster {
-		return dir, fmt.Errorf("engine: %s is of cluster %s, its raft directory of cluster %s",
-			b.cfg.DataDir, have["cluster.id"], cluster)
+		return dir, fmt.Errorf("engine: %s is of cluster %s, the raft directory beside it of cluster %s",
+			name, have["cluster.id"], cluster)
 	}
 	id, err := protocol.ParseTopicID(have["directory.id"])
 	if err != nil {

@@ -144,7 +144,7 @@ func (op *opening) abandon() {
 func (op *opening) readBoot() error {
 	b, err := op.o.FS.ReadFile(bootName(op.o.Dir))
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return op.neverOpened()
 	}
 	if err != nil {
 		return fmt.Errorf("segment: %w", err)
@@ -153,6 +153,23 @@ func (op *opening) readBoot() error {
 	op.bootSeen, op.complete, rule = parseBoot(b, op.o.Directory)
 	if rule != "" {
 		return &CorruptError{bootName(op.o.Dir), 0, rule}
+	}
+	return nil
+}
+
+// neverOpened refuses a directory that was opened before, but does not say how often: its
+// file is made before any other.
+func (op *opening) neverOpened() error {
+	for _, dir := range []string{journalDir(op.o.Dir), checkpointDir(op.o.Dir)} {
+		names, err := op.o.FS.List(dir)
+		if err != nil {
+			return fmt.Errorf("segment: list %s: %w", dir, err)
+		}
+		for _, name := range names {
+			if _, _, ok := parseCheckpointName(name); ok || IsJournal(name) {
+				return &CorruptError{bootName(op.o.Dir), 0, "missing"}
+			}
+		}
 	}
 	return nil
 }

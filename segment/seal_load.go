@@ -19,6 +19,7 @@ type loadWant struct {
 	offsets, times, sums int64 // entries in the files, −1: unknown
 	offsetSum, timeSum   uint32
 	size                 int64 // bytes of batches that are in the file
+	log                  int64 // and in all
 	end                  int64 // offset
 	interval             int64
 	whole                bool // nothing is written to the files any more
@@ -29,7 +30,7 @@ func (g *seg) loadWant() loadWant {
 	x, u := &g.index, &g.sums
 	w := loadWant{
 		dir: g.log.dir(), id: g.sealID(), offsets: x.offsets, times: x.times, sums: u.filed,
-		offsetSum: x.offsetSum, timeSum: x.timeSum, size: g.written, end: g.end,
+		offsetSum: x.offsetSum, timeSum: x.timeSum, size: g.written, log: g.size, end: g.end,
 		interval: g.log.cfg.IndexInterval,
 		whole: g.finished && len(x.fresh)+len(x.freshT)+len(u.fresh) == 0 &&
 			(u.closed || u.unknown),
@@ -102,7 +103,7 @@ func (w *loadWant) readIndex(files vfs.FS) (b []byte, rule string, err error) {
 	if w.sums >= 0 && seal.Sum(0, b) != w.offsetSum {
 		return nil, "crc", nil
 	}
-	x, err := index.ParseOffsets(w.id.Base, b, w.size)
+	x, err := index.ParseOffsets(w.id.Base, b, w.log)
 	if err != nil {
 		return nil, "order", nil
 	}
