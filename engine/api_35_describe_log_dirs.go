@@ -4,15 +4,15 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"golang.org/x/sys/unix"
 
+	"millrace/internal/vfs"
 	"millrace/protocol"
 )
 
-// describeLogDirs tells how much space partitions take in the one log directory.
+// describeLogDirs tells how much space partitions take in each log directory.
 func (c *Core) describeLogDirs(rq *Request, req *kmsg.DescribeLogDirsRequest) {
 	var spots []spot
-	var sizes []int64
 	var topics []kmsg.DescribeLogDirsResponseDirTopic
-	var ends []int // where each topic's partitions end in sizes
+	var ends []int // where each topic's partitions end in spots
 	add := func(top *topic, index int32) {
 		if tp, core, ok := c.partitionAt(top, index); ok {
 			spots = append(spots, spot{tp, core, len(spots)})
@@ -46,49 +46,70 @@ func (c *Core) describeLogDirs(rq *Request, req *kmsg.DescribeLogDirsRequest) {
 			describe(top, append([]int32{}, req.Topics[i].Partitions...))
 		}
 	}
-	sizes = make([]int64, len(spots))
+	found := make([]held, len(spots))
 	c.visit(spots, func(_ *Core, part *partition, at int, ok func()) {
-		sizes[at] = -1
 		if part != nil {
-			sizes[at] = part.log.Bytes()
+			found[at] = held{part.log.Root(), part.log.Bytes()}
 		}
 		ok()
-	}, func() { c.answerLogDirs(rq, topics, ends, spots, sizes) })
+	}, func() { c.answerLogDirs(rq, topics, ends, spots, found) })
+}
+
+// held is where a partition's files are, and how many bytes; no root: deleted meanwhile.
+type held struct {
+	root  string
+	bytes int64
 }
 
 func (c *Core) answerLogDirs(rq *Request, topics []kmsg.DescribeLogDirsResponseDirTopic, ends []int,
-	spots []spot, sizes []int64) {
-	dir := kmsg.NewDescribeLogDirsResponseDir()
-	dir.Dir = logDir(c.cfg.DataDir)
-	at := 0
-	for i := range topics {
-		for ; at < ends[i]; at++ {
-			if sizes[at] < 0 {
-				continue // deleted meanwhile
+	spots []spot, found []held) {
+	resp := kmsg.NewPtrDescribeLogDirsResponse()
+	resp.ErrorCode = int16(protocol.None)
+	roots := c.cfg.dirs()
+	for _, root := range roots {
+		dir := kmsg.NewDescribeLogDirsResponseDir()
+		dir.Dir = logDir(root)
+		at := 0
+		for i := range topics {
+			topic := topics[i]
+			for ; at < ends[i]; at++ {
+				if found[at].root != root {
+					continue
+				}
+				p := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
+				p.Partition, p.Size = spots[at].tp.Partition, found[at].bytes
+				topic.Partitions = append(topic.Partitions, p)
 			}
-			p := kmsg.NewDescribeLogDirsResponseDirTopicPartition()
-			p.Partition, p.Size = spots[at].tp.Partition, sizes[at]
-			topics[i].Partitions = append(topics[i].Partitions, p)
+			if len(topic.Partitions) > 0 {
+				dir.Topics = append(dir.Topics, topic)
+			}
 		}
+		resp.Dirs = append(resp.Dirs, dir)
 	}
-	dir.Topics = topics
-	fs, data := c.cfg.FS, c.cfg.DataDir
+	fs := c.cfg.FS
 	c.work(func() any { // asking the file system may block
-		total, free := int64(-1), int64(-1)
-		if n, err := fs.Free(data); err == nil {
-			free = n
+		space := make([][2]int64, len(roots))
+		for i, root := range roots {
+			space[i] = spaceOf(fs, root)
 		}
-		var st unix.Statfs_t
-		if unix.Statfs(data, &st) == nil {
-			total = int64(st.Blocks) * st.Bsize
-		}
-		return [2]int64{total, free}
+		return space
 	}, func(_ *Core, v any) {
-		space := v.([2]int64)
-		dir.TotalBytes, dir.UsableBytes = space[0], space[1]
-		resp := kmsg.NewPtrDescribeLogDirsResponse()
-		resp.ErrorCode = int16(protocol.None)
-		resp.Dirs = []kmsg.DescribeLogDirsResponseDir{dir}
+		for i, space := range v.([][2]int64) {
+			resp.Dirs[i].TotalBytes, resp.Dirs[i].UsableBytes = space[0], space[1]
+		}
 		rq.Answer(resp)
 	})
+}
+
+// spaceOf is a file system's size and free space, −1 where it does not tell.
+func spaceOf(fs vfs.FS, dir string) [2]int64 {
+	total, free := int64(-1), int64(-1)
+	if n, err := fs.Free(dir); err == nil {
+		free = n
+	}
+	var st unix.Statfs_t
+	if unix.Statfs(dir, &st) == nil {
+		total = int64(st.Blocks) * st.Bsize
+	}
+	return [2]int64{total, free}
 }

@@ -37,7 +37,7 @@ type Broker struct {
 	// (power loss). New leader epochs let clients notice (KIP-320).
 	mayHaveLost bool
 	jobs        *jobPool
-	unlock      func() error
+	unlock      []func() error
 	directory   [16]byte // directory.id of meta.properties
 
 	fatal   chan error
@@ -74,14 +74,16 @@ func Start(cfg Config, open OpenQuorum) (*Broker, error) {
 }
 
 func (b *Broker) openDir() error {
-	if err := b.cfg.FS.MkdirAll(b.cfg.DataDir); err != nil {
-		return fmt.Errorf("engine: data directory: %w", err)
+	for _, dir := range b.cfg.dirs() {
+		if err := b.cfg.FS.MkdirAll(dir); err != nil {
+			return fmt.Errorf("engine: data directory: %w", err)
+		}
+		unlock, err := b.cfg.FS.Lock(filepath.Join(dir, "lock"))
+		if err != nil {
+			return fmt.Errorf("engine: data directory %s: %w", dir, err)
+		}
+		b.unlock = append(b.unlock, unlock)
 	}
-	unlock, err := b.cfg.FS.Lock(filepath.Join(b.cfg.DataDir, "lock"))
-	if err != nil {
-		return fmt.Errorf("engine: data directory %s: %w", b.cfg.DataDir, err)
-	}
-	b.unlock = unlock
 	return nil
 }
 
@@ -123,7 +125,7 @@ func (b *Broker) openStorage() error {
 		return err
 	}
 	shards, rep, err := segment.Open(segment.Options{
-		FS: b.cfg.FS, Dir: b.cfg.DataDir, Directory: directory, Pools: b.pools[:n],
+		FS: b.cfg.FS, Dir: b.cfg.DataDir, Also: b.cfg.AlsoDirs, Directory: directory, Pools: b.pools[:n],
 		Durability:  b.cfg.Durability,
 		JournalFile: b.cfg.JournalFile, JournalMax: b.cfg.JournalMaxBytes / int64(n),
 		CacheBytes: b.cfg.CacheBytes / int64(n), Log: b.cfg.Log, Now: b.cfg.Clock.Now,
@@ -337,8 +339,8 @@ func (b *Broker) release() error {
 			_ = unix.Close(int(fd))
 		}
 	}
-	if b.unlock != nil {
-		errs = append(errs, b.unlock())
+	for _, unlock := range b.unlock {
+		errs = append(errs, unlock())
 	}
 	return errors.Join(errs...)
 }

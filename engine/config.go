@@ -25,6 +25,7 @@ type Config struct {
 	NodeID     int32
 	Rack       string
 	DataDir    string
+	AlsoDirs   []string // further ones, for partitions' files only
 	Listeners  []Listener
 	Cores      int
 	IO         string // "auto", "uring" or "epoll"
@@ -60,6 +61,9 @@ type Config struct {
 	// Version is the program's, for logs and metrics.
 	Version string
 }
+
+// dirs are all data directories, the one with journals and metadata first.
+func (c *Config) dirs() []string { return append([]string{c.DataDir}, c.AlsoDirs...) }
 
 // GroupConfig is what the group coordinator is started with.
 type GroupConfig struct {

@@ -20,7 +20,11 @@ func newResolver(cfg *Config) *configdef.Resolver {
 	maps.Copy(static, cfg.Static)
 	static["node.id"] = strconv.Itoa(int(cfg.NodeID))
 	static["broker.id"] = static["node.id"]
-	static["log.dirs"] = logDir(cfg.DataDir)
+	var logDirs []string
+	for _, dir := range cfg.dirs() {
+		logDirs = append(logDirs, logDir(dir))
+	}
+	static["log.dirs"] = strings.Join(logDirs, ",")
 	if static["process.roles"] == "" {
 		static["process.roles"] = "broker,controller"
 	}

@@ -17,9 +17,56 @@ import (
 
 // meta.properties ties a data directory to a cluster and a node, in Kafka's names.
 
-// identity reads or writes meta.properties, founds the cluster on first start, and
-// returns the directory's id.
+// identity reads or writes every meta.properties, founds the cluster on first start, and
+// returns the first directory's id.
 func (b *Broker) identity() (dir [16]byte, err error) {
+	if dir, err = b.firstIdentity(); err != nil {
+		return dir, err
+	}
+	cluster := b.quorum.Image().ClusterID()
+	for _, also := range b.cfg.AlsoDirs {
+		if err := b.alsoIdentity(also, cluster); err != nil {
+			return dir, err
+		}
+	}
+	return dir, nil
+}
+
+// alsoIdentity ties a further data directory to the cluster and the node.
+func (b *Broker) alsoIdentity(dir, cluster string) error {
+	name := filepath.Join(dir, "meta.properties")
+	have, err := b.readIdentity(name)
+	if err != nil {
+		return err
+	}
+	if have != nil {
+		return b.mustBeOurs(dir, have, cluster)
+	}
+	if entries, err := b.cfg.FS.List(filepath.Join(dir, "log")); err == nil && len(entries) > 0 {
+		return fmt.Errorf("engine: %s has partitions but no meta.properties", dir)
+	}
+	_, err = b.writeIdentity(name, cluster)
+	return err
+}
+
+// mustBeOurs refuses a directory of another node or cluster.
+func (b *Broker) mustBeOurs(dir string, have map[string]string, cluster string) error {
+	if id := have["node.id"]; id != strconv.Itoa(int(b.cfg.NodeID)) {
+		return fmt.Errorf("engine: %s belongs to node %s, this is node %d",
+			filepath.Join(dir, "meta.properties"), id, b.cfg.NodeID)
+	}
+	if cluster == "" {
+		return fmt.Errorf("engine: %s has data but the raft/ of %s is empty or missing: "+
+			"its topics are unknown", dir, b.cfg.DataDir)
+	}
+	if have["cluster.id"] != cluster {
+		return fmt.Errorf("engine: %s is of cluster %s, the raft directory of %s of cluster %s",
+			filepath.Join(dir, "meta.properties"), have["cluster.id"], b.cfg.DataDir, cluster)
+	}
+	return nil
+}
+
+func (b *Broker) firstIdentity() (dir [16]byte, err error) {
 	name := filepath.Join(b.cfg.DataDir, "meta.properties")
 	have, err := b.readIdentity(name)
 	if err != nil {
@@ -29,17 +76,8 @@ func (b *Broker) identity() (dir [16]byte, err error) {
 	if have == nil {
 		return b.found(name, cluster)
 	}
-	if id := have["node.id"]; id != strconv.Itoa(int(b.cfg.NodeID)) {
-		return dir, fmt.Errorf("engine: %s belongs to node %s, this is node %d",
-			name, id, b.cfg.NodeID)
-	}
-	if cluster == "" {
-		return dir, fmt.Errorf("engine: %s has data but its raft/ is empty or missing: "+
-			"its topics are unknown", b.cfg.DataDir)
-	}
-	if have["cluster.id"] != cluster {
-		return dir, fmt.Errorf("engine: %s is of cluster %s, the raft directory beside it of cluster %s",
-			name, have["cluster.id"], cluster)
+	if err := b.mustBeOurs(b.cfg.DataDir, have, cluster); err != nil {
+		return dir, err
 	}
 	id, err := protocol.ParseTopicID(have["directory.id"])
 	if err != nil {
@@ -80,9 +118,12 @@ func (b *Broker) found(name, cluster string) (dir [16]byte, err error) {
 			return dir, err
 		}
 	}
-	if _, err := rand.Read(dir[:]); err != nil {
-		return dir, err
-	}
+	return b.writeIdentity(name, cluster)
+}
+
+// writeIdentity gives a directory an id of its own.
+func (b *Broker) writeIdentity(name, cluster string) (dir [16]byte, err error) {
+	_, _ = rand.Read(dir[:]) // never fails, says its documentation
 	text := fmt.Sprintf("version=1\ncluster.id=%s\nnode.id=%d\ndirectory.id=%s\n",
 		cluster, b.cfg.NodeID, protocol.TopicID(dir))
 	return dir, b.cfg.FS.WriteFile(name, []byte(text))

@@ -45,13 +45,14 @@ const manySyncs = 64
 
 // checkpointTask is the blocking end of a sweep.
 type checkpointTask struct {
-	sh   *shared
-	fs   vfs.FS
-	dir  string
-	boot uint64
-	core int
-	weak bool // journal writes are not durable by themselves
-	many bool // one syncfs, instead of syncing each file
+	sh    *shared
+	fs    vfs.FS
+	dir   string
+	roots []string // data directories with partitions
+	boot  uint64
+	core  int
+	weak  bool // journal writes are not durable by themselves
+	many  bool // one syncfs, instead of syncing each file
 
 	workers int // that may write at the same time
 	sync    []syncItem
@@ -93,11 +94,7 @@ func (t *checkpointTask) all() error {
 			return err
 		}
 	}
-	if t.many && !mutant.CheckpointFirst {
-		if err := t.fs.SyncFS(logRoot(t.dir)); err != nil {
-			return fmt.Errorf("segment: syncfs: %w", err)
-		}
-	} else if err := t.syncDirs(); err != nil {
+	if err := t.syncAll(); err != nil {
 		return err
 	}
 	body := bytes.Join(t.data, nil)
@@ -105,6 +102,19 @@ func (t *checkpointTask) all() error {
 	name := checkpointName(t.dir, t.boot, t.core)
 	if err := t.fs.WriteFile(name, le.AppendUint32(body, sum)); err != nil {
 		return fmt.Errorf("segment: write %s: %w", name, err)
+	}
+	return nil
+}
+
+// syncAll makes everything that was written durable, with the names of new files.
+func (t *checkpointTask) syncAll() error {
+	if !t.many || mutant.CheckpointFirst {
+		return t.syncDirs()
+	}
+	for _, root := range t.roots {
+		if err := t.fs.SyncFS(logRoot(root)); err != nil {
+			return fmt.Errorf("segment: syncfs: %w", err)
+		}
 	}
 	return nil
 }
@@ -135,8 +145,10 @@ func (t *checkpointTask) syncDirs() error {
 	if len(t.dirs) == 0 {
 		return nil
 	}
-	if err := t.fs.SyncDir(logRoot(t.dir)); err != nil {
-		return fmt.Errorf("segment: sync %s: %w", logRoot(t.dir), err)
+	for _, root := range t.roots {
+		if err := t.fs.SyncDir(logRoot(root)); err != nil {
+			return fmt.Errorf("segment: sync %s: %w", logRoot(root), err)
+		}
 	}
 	return nil
 }

@@ -18,6 +18,7 @@ import (
 
 // dirEntry is one directory under log/.
 type dirEntry struct {
+	root      string // data directory
 	name      string
 	topic     string
 	partition int32
@@ -28,37 +29,51 @@ type dirEntry struct {
 // checkDirs moves away what is not in the image, and checks that what should be
 // there is.
 func (op *opening) checkDirs() error {
-	names, err := op.o.FS.List(logRoot(op.o.Dir))
-	if err != nil {
-		return fmt.Errorf("segment: list %s: %w", logRoot(op.o.Dir), err)
+	var all []dirEntry
+	for _, root := range op.o.roots() {
+		names, err := op.o.FS.List(logRoot(root))
+		if err != nil {
+			return fmt.Errorf("segment: list %s: %w", logRoot(root), err)
+		}
+		for _, name := range names {
+			all = append(all, dirEntry{root: root, name: name})
+		}
 	}
 	byName := make(map[string]*KnownTopic, len(op.known.Topics))
 	for i := range op.known.Topics {
 		byName[op.known.Topics[i].Name] = &op.known.Topics[i]
 	}
-	all := make([]dirEntry, len(names))
-	err = parallel(len(names), op.o.workers(8), func(i int) error {
+	err := parallel(len(all), op.o.workers(8), func(i int) error {
 		e := &all[i]
-		e.name = names[i]
 		if e.topic, e.partition, _ = parseDirName(e.name); e.topic == "" || op.isKnown(e, byName) {
 			return nil
 		}
 		var err error
-		e.id, e.hasID, err = readMetadata(op.o.FS, filepath.Join(logRoot(op.o.Dir), e.name))
+		e.id, e.hasID, err = readMetadata(op.o.FS, e.path())
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	op.dirs = make(map[string]bool, len(all))
+	op.dirs = make(map[string]string, len(all))
 	for i := range all {
-		op.dirs[all[i].name] = true
-		if err := op.checkDir(&all[i], byName); err != nil {
+		e := &all[i]
+		stays, err := op.checkDir(e, byName)
+		if err != nil {
 			return err
 		}
+		if have := op.dirs[e.name]; stays && have != "" {
+			return &CorruptError{e.path(), 0, "a partition of that name is in " + have + ", too"}
+		}
+		if stays {
+			op.dirs[e.name] = e.root
+		}
 	}
+	op.settle()
 	return nil
 }
+
+func (e *dirEntry) path() string { return filepath.Join(logRoot(e.root), e.name) }
 
 // isKnown says that a checkpoint relies on a file in the directory: then it was this topic's,
 // and no other of the image can have taken it over. The metadata need not be read.
@@ -75,27 +90,28 @@ func (op *opening) isKnown(e *dirEntry, byName map[string]*KnownTopic) bool {
 	return true
 }
 
-func (op *opening) checkDir(e *dirEntry, byName map[string]*KnownTopic) error {
-	path := filepath.Join(logRoot(op.o.Dir), e.name)
+// checkDir says whether a directory stays as a partition's of the image.
+func (op *opening) checkDir(e *dirEntry, byName map[string]*KnownTopic) (bool, error) {
+	path := e.path()
 	if strings.HasSuffix(e.name, deletedDir) {
-		return op.removeDir(path, e.name)
+		return false, op.removeDir(path, e.name)
 	}
 	t := byName[e.topic]
 	in := t != nil && e.partition < t.Partitions
 	switch {
 	case in && e.hasID && (e.id == t.ID || mutant.ByName):
-		return nil
+		return true, nil
 	case in && !e.hasID && e.topic != "":
-		return nil // torn before anything relied on it: written anew with the next segment
+		return true, nil // torn before anything relied on it: written anew with the next segment
 	case e.hasID && op.known.Deleted[e.id]:
 		gone := path + "." + e.id.String() + deletedDir
 		_ = op.o.FS.RemoveAll(gone)
 		if err := op.o.FS.Rename(path, gone); err != nil {
-			return fmt.Errorf("segment: move %s: %w", path, err)
+			return false, fmt.Errorf("segment: move %s: %w", path, err)
 		}
-		return op.removeDir(gone, e.name)
+		return false, op.removeDir(gone, e.name)
 	}
-	return op.quarantine(path, e)
+	return false, op.quarantine(path, e)
 }
 
 // removeDir leaves the work to a helper after the start.
@@ -107,7 +123,7 @@ func (op *opening) removeDir(path, name string) error {
 }
 
 func (op *opening) quarantine(path string, e *dirEntry) error {
-	dir := filepath.Join(op.o.Dir, "quarantine")
+	dir := filepath.Join(e.root, "quarantine")
 	if err := op.o.FS.MkdirAll(dir); err != nil {
 		return fmt.Errorf("segment: make %s: %w", dir, err)
 	}
@@ -118,8 +134,8 @@ func (op *opening) quarantine(path string, e *dirEntry) error {
 	if err := op.o.FS.SyncDir(dir); err != nil {
 		return fmt.Errorf("segment: sync %s: %w", dir, err)
 	}
-	if err := op.o.FS.SyncDir(logRoot(op.o.Dir)); err != nil {
-		return fmt.Errorf("segment: sync %s: %w", logRoot(op.o.Dir), err)
+	if err := op.o.FS.SyncDir(logRoot(e.root)); err != nil {
+		return fmt.Errorf("segment: sync %s: %w", logRoot(e.root), err)
 	}
 	op.rep.Quarantined = append(op.rep.Quarantined, to)
 	return nil
@@ -242,7 +258,7 @@ func (op *opening) checkFiles(l *Log) error {
 
 // neverWritten says that a log has no directory.
 func (op *opening) neverWritten(l *Log) bool {
-	return len(l.segs) == 0 && !op.dirs[l.dirName()]
+	return len(l.segs) == 0 && op.dirs[l.dirName()] == ""
 }
 
 // checkSize refuses a file that is shorter than what the checkpoint relies on.

@@ -102,7 +102,10 @@ func partitionDir(dir, topic string, partition int32) string {
 
 func (l *Log) dirName() string { return l.Topic + "-" + strconv.Itoa(int(l.TP.Partition)) }
 
-func (l *Log) dir() string { return partitionDir(l.shard.o.Dir, l.Topic, l.TP.Partition) }
+func (l *Log) dir() string { return partitionDir(l.root, l.Topic, l.TP.Partition) }
+
+// Root is the data directory that has the log's files.
+func (l *Log) Root() string { return l.root }
 
 // path is the segment's file with one of Kafka's endings.
 func (g *seg) path(ending string) string { return segmentPath(g.log.dir(), g.base, ending) }

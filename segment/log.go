@@ -34,6 +34,7 @@ type Log struct {
 	touched    uint64 // sweep in which it was last appended to
 
 	advanced  bool
+	root      string // data directory of its files
 	dropped   bool
 	startSeq  Seq  // entry of a new start that is not yet durable, 0: none
 	inFlush   bool // in the shard's flush queue

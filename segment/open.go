@@ -84,7 +84,7 @@ type opening struct {
 	records            map[protocol.TopicPartition]*logRecord
 	files              []*scanned
 	chains             []chain
-	dirs               map[string]bool // names under log/
+	dirs               map[string]string // names under log/, and the data directory of each
 }
 
 // Open reads checkpoints and journals, and returns shards that are ready to serve:
@@ -95,15 +95,8 @@ type opening struct {
 func Open(o Options, cores int, k Known) ([]*Shard, Report, error) {
 	invariant.Check(cores > 0 && len(o.Pools) == cores)
 	o.defaults()
-	for _, d := range []string{o.Dir, journalDir(o.Dir), checkpointDir(o.Dir), logRoot(o.Dir)} {
-		if err := o.FS.MkdirAll(d); err != nil {
-			return nil, Report{}, fmt.Errorf("segment: make %s: %w", d, err)
-		}
-	}
-	for _, d := range []string{filepath.Dir(filepath.Clean(o.Dir)), o.Dir} {
-		if err := o.FS.SyncDir(d); err != nil { // else a power loss takes it all
-			return nil, Report{}, fmt.Errorf("segment: sync %s: %w", d, err)
-		}
+	if err := makeDirs(&o); err != nil {
+		return nil, Report{}, err
 	}
 	op := &opening{o: &o, cores: cores, known: k}
 	if err := op.run(); err != nil {
@@ -113,12 +106,32 @@ func Open(o Options, cores int, k Known) ([]*Shard, Report, error) {
 	return op.shards, op.rep, nil
 }
 
+func makeDirs(o *Options) error {
+	dirs := []string{journalDir(o.Dir), checkpointDir(o.Dir)}
+	for _, root := range o.roots() {
+		dirs = append(dirs, logRoot(root))
+	}
+	for _, d := range dirs {
+		if err := o.FS.MkdirAll(d); err != nil {
+			return fmt.Errorf("segment: make %s: %w", d, err)
+		}
+	}
+	for _, root := range o.roots() {
+		for _, d := range []string{filepath.Dir(filepath.Clean(root)), root} {
+			if err := o.FS.SyncDir(d); err != nil { // else a power loss takes it all
+				return fmt.Errorf("segment: sync %s: %w", d, err)
+			}
+		}
+	}
+	return nil
+}
+
 func (op *opening) run() error {
 	steps := []func() error{
 		op.readBoot, op.readCheckpoints, op.readCleaner, op.readJournals, op.makeShards,
 		op.checkDirs, op.replayAll, op.finishLogs, op.yieldReserve, op.markBoot, op.journalFiles,
 	}
-	sh := &shared{}
+	sh := &shared{roots: roots{dirs: op.o.roots(), count: make([]int, len(op.o.roots()))}}
 	sh.unswept.Store(int32(op.cores))
 	op.shards = make([]*Shard, op.cores)
 	for i := range op.shards {

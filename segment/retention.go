@@ -354,6 +354,7 @@ func (s *Shard) Drop(l *Log) {
 	s.stage(l, &h, nil, l.tail.end, 0)
 	l.dropped = true
 	s.shared.drop(l.TP.Topic)
+	s.shared.countRoot(l.root, -1)
 	delete(s.logs, l.TP)
 	s.list[l.slot] = nil
 	s.stats.Logs--

@@ -52,7 +52,8 @@ func newRig(t testing.TB, seed uint64) *rig {
 		now:    clock.Now{Mono: 1e9, Wall: 1_700_000_000_000},
 		o: Options{Dir: "/data", JournalFile: 128 << 10, JournalMax: 1 << 20,
 			CacheBytes: 1 << 20, Directory: [16]byte{1, 2, 3},
-			PlaceMin: []int{0, 5000, 900}[seed%3]},
+			PlaceMin: []int{0, 5000, 900}[seed%3],
+			Also:     [][]string{nil, {"/more"}, {"/more", "/third"}}[seed/3%3]},
 	}
 }
 

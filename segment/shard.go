@@ -75,6 +75,7 @@ type shared struct {
 
 	mu      sync.Mutex
 	dropped map[protocol.TopicID]bool // topics of which some core has dropped a log
+	roots   roots
 }
 
 // dir is the lock of a partition's directory: others of the same lock only wait a little.
@@ -304,6 +305,9 @@ func (s *Shard) Logs() []*Log {
 func (s *Shard) Create(tp protocol.TopicPartition, topic string, cfg LogConfig) *Log {
 	invariant.Checkf(s.logs[tp] == nil, "segment: %s-%d exists", topic, tp.Partition)
 	l := &Log{TP: tp, Topic: topic, shard: s, cfg: cfg, slot: len(s.list)}
+	if !s.recovering {
+		l.root = s.shared.takeRoot()
+	}
 	s.logs[tp] = l
 	if mutant.ByName {
 		l.TP.Topic = protocol.TopicID{}

@@ -32,6 +32,7 @@ func (d Durability) String() string {
 type Options struct {
 	FS         vfs.FS
 	Dir        string
+	Also       []string      // further directories, for partitions' files only
 	Directory  [16]byte      // directory.id of meta.properties; in every journal header
 	Pools      []*arena.Pool // one per core
 	Durability Durability

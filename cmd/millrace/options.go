@@ -3,6 +3,8 @@ package main
 import (
 	"math"
 	"net"
+	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -91,14 +93,18 @@ func (s settings) identity(c *engine.Config) error {
 	if s.text(dirs, "") == "" {
 		dirs = "log.dir"
 	}
-	dir := strings.TrimSpace(s.text(dirs, "data"))
-	if strings.Contains(dir, ",") {
-		return s.refuse(dirs, "one directory is served, not several")
+	var list []string
+	for _, dir := range strings.Split(s.text(dirs, "data"), ",") {
+		dir = strings.TrimSpace(dir)
+		switch {
+		case dir == "":
+			return s.refuse(dirs, "no directory")
+		case slices.Contains(list, filepath.Clean(dir)):
+			return s.refuse(dirs, "%s is there twice", dir)
+		}
+		list = append(list, filepath.Clean(dir))
 	}
-	if dir == "" {
-		return s.refuse(dirs, "no directory")
-	}
-	c.DataDir = dir
+	c.DataDir, c.AlsoDirs = list[0], list[1:]
 	return nil
 }
 

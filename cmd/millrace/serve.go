@@ -50,7 +50,7 @@ func serveCommand() *cobra.Command {
 	}
 	fl := cmd.Flags()
 	fl.Int32Var(&f.nodeID, "node-id", 1, "node.id")
-	fl.StringVar(&f.data, "data", "data", "data directory (log.dirs)")
+	fl.StringVar(&f.data, "data", "data", "data directory, or several with commas between (log.dirs)")
 	fl.StringArrayVar(&f.listen, "listen", []string{defaultBind},
 		"HOST:PORT or NAME://HOST:PORT (listeners; repeatable)")
 	fl.StringArrayVar(&f.advertise, "advertise", nil,

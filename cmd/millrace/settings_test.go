@@ -83,7 +83,7 @@ func TestSettingsReachTheEngine(t *testing.T) {
 func TestImpossibleValues(t *testing.T) {
 	for _, c := range []struct{ setting, want string }{
 		{"node.id=-1", "at least 0"}, {"node.id=abc", "not a whole number"}, {"node.id=2147483648", "at most"},
-		{"log.dirs=/a,/b", "one directory"}, {"process.roles=controller", "only a broker"},
+		{"log.dirs=/a,/a/", "twice"}, {"log.dirs=/a,", "no directory"}, {"process.roles=controller", "only a broker"},
 		{"io=kqueue", "want auto, uring, epoll"}, {"durability=none", "want fsync, write"},
 		{"cores=0", "at least 1"}, {"cores=9999", "at most 1024"}, {"memory.bytes=1", "at least"},
 		{"cache.bytes=9223372036854775807", "more than memory.bytes"}, {"journal.max.bytes=5", "at least"},
