@@ -142,7 +142,7 @@ func (o *Options) defaults() {
 func open(o Options, l *latch, logs raft.LogStore, stable raft.StableStore) (*Quorum, error) {
 	logs, stable = logStore{logs, l}, stableStore{stable, l}
 	words := &logger{to: o.Log, name: "raft"}
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(o.Dir, 2, words)
+	snaps, err := openSnapshots(o, words)
 	if err != nil {
 		return nil, fmt.Errorf("hraft: open snapshots in %s: %w", o.Dir, err)
 	}
@@ -174,6 +174,22 @@ func open(o Options, l *latch, logs raft.LogStore, stable raft.StableStore) (*Qu
 	go q.propose()
 	go q.answer()
 	return q, nil
+}
+
+// openSnapshots opens them. The library makes a file to see that it may: on a full disk a
+// spare one makes room for that moment.
+func openSnapshots(o Options, words *logger) (*raft.FileSnapshotStore, error) {
+	snaps, err := raft.NewFileSnapshotStoreWithLogger(o.Dir, 2, words)
+	if err == nil {
+		return snaps, nil
+	}
+	spare := newSpareFS(o.Dir, o.SegmentBytes)
+	if left, e := vfs.OS().Free(o.Dir); e != nil || left >= MinFree || !spare.yield() {
+		return nil, err
+	}
+	snaps, err = raft.NewFileSnapshotStoreWithLogger(o.Dir, 2, words)
+	_ = spare.refill()
+	return snaps, err
 }
 
 // newRaft starts the library. When term or vote cannot be written it panics: that is an

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -47,7 +48,11 @@ func newSpareFS(dir string, size int) *spareFS {
 	return s
 }
 
-func (s *spareFS) name(i int) string { return filepath.Join(s.dir, fmt.Sprintf("spare-%d", i)) }
+// name is long, so that the directory has blocks of its own: in one that still fits its
+// inode, as xfs has them, a rename to a longer name may need space.
+func (s *spareFS) name(i int) string {
+	return filepath.Join(s.dir, fmt.Sprintf("spare-%d", i)+strings.Repeat("-", 200))
+}
 
 // Create makes a segment's file; without space for it, out of a spare one.
 func (s *spareFS) Create(dir, name string, limit uint64) (types.WritableFile, error) {
@@ -77,6 +82,17 @@ func (s *spareFS) Create(dir, name string, limit uint64) (types.WritableFile, er
 		return &newFile{File: f, dir: dir}, nil
 	}
 	return nil, err
+}
+
+// yield gives a spare file up.
+func (s *spareFS) yield() bool {
+	for i := range spareFiles {
+		if os.Remove(s.name(i)) == nil {
+			s.left.Add(-1)
+			return true
+		}
+	}
+	return false
 }
 
 // refill makes the spare files that are missing. It may fail: they are for a bad day.
