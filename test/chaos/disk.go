@@ -132,6 +132,9 @@ const (
 // written to the device.
 func (m *machine) shutdown() error {
 	dir, err := unix.Open(m.mount, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if errors.Is(err, unix.EIO) {
+		return nil // xfs did so itself when the disk failed
+	}
 	if err != nil {
 		return err
 	}

@@ -232,21 +232,26 @@ func (e *breakage) whileServing(ctx context.Context, w *world, site *failSite, r
 		return err
 	}
 	w.bitten++
-	_, first := e.m.disk.bitten()
-	select {
-	case <-w.b.done:
-		e.exits = append(e.exits, time.Since(first))
-	case <-time.After(leavesAfter):
-		e.t.finding("%s failed, and %s later the broker is still there\n%s", site.name, leavesAfter, w.b.lastWords())
-		w.b.end()
-	}
-	if err := e.saysWhy(w.b, site); err != nil {
+	if err := e.leaves(w.b, site); err != nil {
 		return err
 	}
 	if err := e.mend(); err != nil {
 		return err
 	}
 	return w.b.start(ctx, e.t.life(round))
+}
+
+// leaves waits for the end of a broker whose disk failed.
+func (e *breakage) leaves(b *broker, site *failSite) error {
+	_, first := e.m.disk.bitten()
+	select {
+	case <-b.done:
+		e.exits = append(e.exits, time.Since(first))
+	case <-time.After(leavesAfter):
+		e.t.finding("%s failed, and %s later the broker is still there\n%s", site.name, leavesAfter, b.lastWords())
+		b.end()
+	}
+	return e.saysWhy(b, site)
 }
 
 // saysWhy judges how the broker left.
@@ -265,7 +270,7 @@ func (e *breakage) saysWhy(b *broker, site *failSite) error {
 }
 
 // atStart breaks the disk under a broker that starts after a kill: it says that, leaves,
-// and has changed nothing that the next start needs.
+// at once or soon, and has changed nothing that the next start needs.
 func (e *breakage) atStart(ctx context.Context, w *world, site *failSite, round int) error {
 	err := waitFor(ctx, bitesWithin, "there is something to read", func() bool {
 		at, err := blocksOf(site.paths(w.b)...)
@@ -304,9 +309,10 @@ func (e *breakage) atStart(ctx context.Context, w *world, site *failSite, round 
 	}
 	w.bitten++
 	switch err := <-started; {
-	case err == nil:
-		e.t.finding("%s failed, and the broker started\n%s", site.name, w.b.lastWords())
-		w.b.end()
+	case err == nil: // what failed is asked for a moment later
+		if err := e.leaves(w.b, site); err != nil {
+			return err
+		}
 	case !errors.Is(err, errNoStart):
 		return err
 	default:

@@ -7,7 +7,7 @@ type when uint8
 
 const (
 	serving  when = iota // under load: it must leave, code 74, and acknowledge nothing false
-	starting             // after a kill: it must refuse to start, code 74
+	starting             // after a kill: it must leave, code 74
 	reading              // old records are read: an error for the reader, and life goes on
 )
 

@@ -126,13 +126,13 @@ func (f *filler) refused(ctx context.Context) (time.Duration, error) {
 	}
 }
 
-// healed writes until it succeeds again.
+// healed writes until it succeeds again, in every partition.
 func (f *filler) healed(ctx context.Context) (time.Duration, error) {
 	limit, cancel := context.WithTimeout(ctx, healedWithin)
 	defer cancel()
 	began := time.Now()
 	for {
-		err := f.write(limit, 1, 1000)
+		err := f.write(limit, int(fillTopic.partitions), 1000)
 		if err == nil {
 			return time.Since(began), nil
 		}

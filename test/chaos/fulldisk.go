@@ -101,6 +101,9 @@ func (f *fullDisk) once(ctx context.Context, round int) error {
 		return errors.Join(err, f.w.b.gone())
 	}
 	f.healed = append(f.healed, healed)
+	if err := f.commit(ctx, healedWithin, "when there is space again"); err != nil {
+		return err
+	}
 	w.t.detail("round %d: refused after %s, healed after %s", round, took.Round(time.Millisecond),
 		healed.Round(time.Millisecond))
 	if err := w.load.errors(); err != nil {
@@ -120,13 +123,7 @@ func (f *fullDisk) goesOn(ctx context.Context, round int) error {
 	if err := f.heartbeat(ctx); err != nil {
 		return fmt.Errorf("heartbeat on a full disk: %w", err)
 	}
-	before := w.t.h.CommitFloor(simpleGroup, w.places[0])
-	if err := waitFor(ctx, 5*time.Second, "offsets are committed on a full disk", func() bool {
-		return w.t.h.CommitFloor(simpleGroup, w.places[0]) >= before+3
-	}); err != nil {
-		if code := w.groups.refused.Load(); code != nil {
-			err = fmt.Errorf("%w: %w", err, kerr.ErrorForCode(*code))
-		}
+	if err := f.commit(ctx, 5*time.Second, "on a full disk"); err != nil {
 		return err
 	}
 	f.commits += 3
@@ -134,6 +131,20 @@ func (f *fullDisk) goesOn(ctx context.Context, round int) error {
 		return fmt.Errorf("metadata on a full disk: %w", err)
 	}
 	return w.groups.check(ctx, w.b.addr)
+}
+
+// commit waits for some commits of the group without members.
+func (f *fullDisk) commit(ctx context.Context, within time.Duration, when string) error {
+	t, g := f.w.t, f.w.groups
+	g.refused.Store(nil)
+	before := t.h.CommitFloor(simpleGroup, f.w.places[0])
+	err := waitFor(ctx, within, "offsets are committed "+when, func() bool {
+		return t.h.CommitFloor(simpleGroup, f.w.places[0]) >= before+3
+	})
+	if code := g.refused.Load(); err != nil && code != nil {
+		err = fmt.Errorf("%w: %w", err, kerr.ErrorForCode(*code))
+	}
+	return err
 }
 
 // heartbeat is one more of the group's member.
