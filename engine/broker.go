@@ -129,7 +129,7 @@ func (b *Broker) openStorage() error {
 		Durability:  b.cfg.Durability,
 		JournalFile: b.cfg.JournalFile, JournalMax: b.cfg.JournalMaxBytes / int64(n),
 		CacheBytes: b.cfg.CacheBytes / int64(n), Log: b.cfg.Log, Now: b.cfg.Clock.Now,
-		Serial: b.cfg.serial,
+		Serial: b.cfg.serial, OpenFiles: segmentFiles(),
 	}, n, b.known())
 	if err != nil {
 		return err
@@ -160,6 +160,16 @@ func (b *Broker) journals() int {
 // journalCommits is how many commits in a second a journal of its own must be worth: one
 // gathers while the last is written, so more journals only divide what the disk can do.
 const journalCommits = 500
+
+// segmentFiles is how many segment files may be open: most of the descriptors that the
+// process may have, so that many partitions need not open theirs again and again.
+func segmentFiles() int {
+	var l unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &l) != nil {
+		return 0 // storage's default
+	}
+	return int(min(max(l.Cur/5*3, 256), 16<<10))
+}
 
 func (b *Broker) report(rep segment.Report) {
 	log := b.cfg.Log

@@ -89,6 +89,7 @@ type logRecord struct {
 	tail      []byte // of the active segment: what follows its last whole block
 	producers []byte
 	epochs    []byte
+	pending   []byte // of the active segment: what is not in .index, .timeindex and .sums
 }
 
 // segRecord is one segment in a checkpoint.
@@ -161,7 +162,7 @@ func parseSegRecord(b []byte) (r segRecord) {
 //	0 length u32 (whole record)   36 high i64        60 segments u32
 //	4 topic id 16                 44 end i64         64 topic name u32
 //	20 partition i32              52 journal seq u64 68 tail u32
-//	24 reserved u32                                  72 producers u32
+//	24 pending u32                                   72 producers u32
 //	28 start i64                                     76 epochs u32
 //	80 journal u64
 const recordFixed = 88
@@ -171,6 +172,7 @@ func appendLogRecord(b []byte, r *logRecord) []byte {
 	var f [recordFixed]byte
 	copy(f[4:], r.tp.Topic[:])
 	le.PutUint32(f[20:], uint32(r.tp.Partition))
+	le.PutUint32(f[24:], uint32(len(r.pending)))
 	le.PutUint64(f[28:], uint64(r.start))
 	le.PutUint64(f[36:], uint64(r.high))
 	le.PutUint64(f[44:], uint64(r.end))
@@ -189,6 +191,7 @@ func appendLogRecord(b []byte, r *logRecord) []byte {
 	b = append(b, r.tail...)
 	b = append(b, r.producers...)
 	b = append(b, r.epochs...)
+	b = append(b, r.pending...)
 	le.PutUint32(b[from:], uint32(len(b)-from))
 	return b
 }
@@ -214,8 +217,8 @@ func nextLogRecord(b []byte, version uint16) (r logRecord, rest []byte, ok bool)
 	r.journal = journalID(le.Uint64(b[80:]))
 	segs := uint64(le.Uint32(b[60:]))
 	lens := [...]uint64{uint64(le.Uint32(b[64:])), uint64(le.Uint32(b[68:])),
-		uint64(le.Uint32(b[72:])), uint64(le.Uint32(b[76:]))}
-	if uint64(n) != recordFixed+segs*segSize+lens[0]+lens[1]+lens[2]+lens[3] {
+		uint64(le.Uint32(b[72:])), uint64(le.Uint32(b[76:])), uint64(le.Uint32(b[24:]))}
+	if uint64(n) != recordFixed+segs*segSize+lens[0]+lens[1]+lens[2]+lens[3]+lens[4] {
 		return r, nil, false
 	}
 	b = b[recordFixed:]
@@ -224,7 +227,8 @@ func nextLogRecord(b []byte, version uint16) (r logRecord, rest []byte, ok bool)
 		r.segs[i] = parseSegRecord(b[:segSize])
 		b = b[segSize:]
 	}
-	for i, part := range [...]*[]byte{&r.topic, &r.tail, &r.producers, &r.epochs} {
+	for i, part := range [...]*[]byte{&r.topic, &r.tail, &r.producers, &r.epochs,
+		&r.pending} {
 		*part, b = b[:lens[i]:lens[i]], b[lens[i]:]
 	}
 	return r, rest, true

@@ -15,7 +15,9 @@ type flusher struct {
 	queue  []*Log // from head on
 	head   int
 	flying int
+	bytes  int    // of those
 	most   int    // that may fly now
+	room   int    // bytes of them
 	piece  int    // bytes of one write
 	dirty  []*seg // written or sealed since the last sync
 	fresh  []*seg // whose file was made since then
@@ -30,6 +32,9 @@ const (
 	busyDebt    = 32 << 20
 	fewFlushing = 2
 	maxFlushing = 4
+	// manyFlushing is how many may fly when they are small, of many logs: together they are
+	// no more than a few large ones.
+	manyFlushing = 32
 	// eagerFlush is how much of a log may wait before it is written without a sweep.
 	eagerFlush = 512 << 10
 	// firstAlloc and maxAllocStep bound how far ahead a segment file is allocated.
@@ -78,7 +83,7 @@ func (s *Shard) flush(out *Effects) {
 	}
 	f := &s.fl
 	f.pace(2*s.j.usedSize > s.j.total)
-	for f.head < len(f.queue) && f.flying < f.most {
+	for f.head < len(f.queue) && f.free() {
 		l := f.queue[f.head]
 		if !l.dropped && !s.flushLog(l, out) {
 			return
@@ -94,19 +99,24 @@ func (s *Shard) flush(out *Effects) {
 
 // pace says how many pieces of which size may fly.
 func (f *flusher) pace(pressed bool) {
-	f.most, f.piece = 1, calmPiece
+	f.most, f.piece, f.room = 1, calmPiece, busyPiece
+	logs := len(f.queue) - f.head
+	some := min(logs, 64)
 	debt := int64(0)
-	for i := f.head; i < min(len(f.queue), f.head+64); i++ {
-		debt += f.queue[i].goalAbs - f.queue[i].flushedAbs
+	for _, l := range f.queue[f.head : f.head+some] {
+		debt += l.goalAbs - l.flushedAbs
 	}
-	if debt < busyDebt {
+	if logs == 0 || debt*int64(logs)/int64(some) < busyDebt {
 		return
 	}
-	f.most, f.piece = fewFlushing, busyPiece
+	f.most, f.piece, f.room = manyFlushing, busyPiece, fewFlushing*busyPiece
 	if pressed {
-		f.most = maxFlushing
+		f.room = maxFlushing * busyPiece
 	}
 }
+
+// free says whether another piece may fly.
+func (f *flusher) free() bool { return f.flying < f.most && f.bytes < f.room }
 
 // flushLog sends what is ready of one log. False: there is more, but no room.
 func (s *Shard) flushLog(l *Log, out *Effects) bool {
@@ -117,7 +127,7 @@ func (s *Shard) flushLog(l *Log, out *Effects) bool {
 		if c.abs >= l.goalAbs || c.flying > 0 || to <= c.flushed || c.seg.absent {
 			continue
 		}
-		if s.fl.flying >= s.fl.most {
+		if !s.fl.free() {
 			return false
 		}
 		to = min(to, c.flushed+s.fl.piece)
@@ -136,6 +146,7 @@ func (s *Shard) flushChunk(c *chunk, to int, out *Effects) {
 	c.flying = to - c.flushed
 	s.pin(g)
 	s.fl.flying++
+	s.fl.bytes += c.flying
 	id := s.newOp(op{kind: opFlush, chunk: c})
 	out.IO = append(out.IO, IO{
 		ID: id, Kind: IOWrite, Fd: g.fd.f.Fd(), Off: c.pos + int64(c.flushed),
@@ -198,6 +209,7 @@ func (s *Shard) flushDone(c *chunk, res int32) {
 	done := c.flying
 	c.flying = 0
 	s.fl.flying--
+	s.fl.bytes -= done
 	s.unpin(g)
 	if c.orphan {
 		s.freeChunk(c)

@@ -446,6 +446,9 @@ func (l *Log) restore(r *logRecord) string {
 		g.written = floor(g.size)
 		l.restoreTail(g, r.tail)
 	}
+	if len(r.pending) > 0 && (g == nil || !g.restorePending(r.pending)) {
+		return "pending index entries"
+	}
 	if err := l.producers.Decode(r.producers); err != nil {
 		return "producers"
 	}

@@ -162,7 +162,7 @@ func (s *Shard) sweepLog(l *Log) {
 	*r = logRecord{
 		tp: l.TP, topic: append(r.topic[:0], l.Topic...), journal: s.id, seq: s.st.seq,
 		start: l.marks.Start, high: l.marks.High, end: l.marks.End,
-		segs: r.segs[:0], tail: r.tail[:0],
+		segs: r.segs[:0], tail: r.tail[:0], pending: r.pending[:0],
 		producers: l.producers.Encode(r.producers[:0]), epochs: l.epochs.Encode(r.epochs[:0]),
 	}
 	for _, g := range l.segs {
@@ -176,6 +176,9 @@ func (s *Shard) sweepLog(l *Log) {
 		}
 		if w.final {
 			w.noteRest(l, g, r.tail)
+		}
+		if r.segs[len(r.segs)-1].onDisk && g.staysPending(w.final) {
+			r.pending = g.appendPending(r.pending)
 		}
 	}
 	w.buf = appendLogRecord(w.buf, r)
@@ -200,6 +203,16 @@ func (w *sweep) segRecord(g *seg) segRecord {
 			x.time(g) // as Kafka does when it closes a segment
 		}
 		r.lastTime = x.lastTime
+		if g.staysPending(w.final) {
+			r.offsets, r.times = x.offsets, x.times
+			r.offsetSum, r.timeSum = x.offsetSum, x.timeSum
+			r.sums = g.sums.filed
+			if g.sums.unknown {
+				r.sums = -1
+			}
+			r.sumBegin, r.sum = g.sums.run.Begin, g.sums.run.Sum
+			return r
+		}
 		r.offsets = x.offsets + int64(len(x.fresh))
 		r.times = x.times + int64(len(x.freshT))
 		r.offsetSum, r.timeSum = w.noteIndex(g)
