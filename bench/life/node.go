@@ -26,6 +26,7 @@ type Node struct {
 	launch func(ctx context.Context, n *Node) error
 	pid    int
 	began  time.Time
+	first  time.Duration // from then until it answered anything
 	end    func(sig syscall.Signal) error
 	done   <-chan struct{}
 }
@@ -89,8 +90,9 @@ func (n *Node) Start(ctx context.Context, probe Probe) (time.Duration, error) {
 	if err := n.launch(ctx, n); err != nil {
 		return 0, err
 	}
+	n.first = 0
 	for {
-		err := probe(ctx, n.Addr)
+		err := n.try(ctx, probe)
 		took := time.Since(n.began)
 		if err == nil {
 			return took, nil
@@ -106,6 +108,30 @@ func (n *Node) Start(ctx context.Context, probe Probe) (time.Duration, error) {
 			return took, fmt.Errorf("life: %s does not serve: %w\n%s", n.Name, err, n.Log(2000))
 		}
 	}
+}
+
+func (n *Node) try(ctx context.Context, probe Probe) error {
+	if n.first == 0 {
+		if err := Answers(ctx, n.Addr); err != nil {
+			return err
+		}
+		n.first = time.Since(n.began)
+	}
+	return probe(ctx, n.Addr)
+}
+
+// Answered is how long the last start took until any request was answered.
+func (n *Node) Answered() time.Duration { return n.first }
+
+// Last is the word of the broker's log that begins with prefix, the last one.
+func (n *Node) Last(prefix string) string {
+	text := n.Log(4000)
+	i := strings.LastIndex(text, prefix)
+	if i < 0 {
+		return ""
+	}
+	word, _, _ := strings.Cut(text[i:], " ")
+	return word
 }
 
 // Kill ends it with kill -9.

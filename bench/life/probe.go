@@ -17,9 +17,10 @@ import (
 // Probe asks a broker for something; nil is the right answer.
 type Probe func(ctx context.Context, addr string) error
 
-// ask sends one request on a connection of its own, without retries.
+// ask sends one request on a connection of its own, without retries. Versions are those that
+// name topics, not their ids.
 func ask(ctx context.Context, addr string, req kmsg.Request) (kmsg.Response, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.MaxVersions(kversion.V3_8_0()),
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.MaxVersions(kversion.V2_8_0()),
 		kgo.RequestRetries(0), kgo.DialTimeout(5*time.Second))
 	if err != nil {
 		return nil, err
@@ -125,6 +126,14 @@ func Commit(ctx context.Context, cl *kgo.Client, group, topic string, partitions
 		}
 	}
 	return nil
+}
+
+// Coordinator asks who coordinates a group.
+func Coordinator(ctx context.Context, cl *kgo.Client, group string) error {
+	req := kmsg.NewPtrFindCoordinatorRequest()
+	req.CoordinatorKey, req.CoordinatorKeys = group, []string{group}
+	_, err := cl.SeedBrokers()[0].Request(ctx, req)
+	return err
 }
 
 // Committed succeeds when OffsetFetch gives, for one partition of each group, the offset.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"millrace/bench/kafka"
 	"millrace/loadgen"
@@ -79,6 +80,9 @@ func (s *Setup) Theirs(name string, extra map[string]string) *Node {
 	return Kafka(s.Jars, filepath.Join(s.Work, name), "kafka", extra)
 }
 
+// Loadgen is the load generator's program.
+func (s *Setup) Loadgen() string { return s.binary("LOADGEN", "bin/loadgen") }
+
 func (s *Setup) binary(variable, otherwise string) string {
 	if v := os.Getenv(variable); v != "" {
 		return v
@@ -89,7 +93,7 @@ func (s *Setup) binary(variable, otherwise string) string {
 // Load runs loadgen as a process of its own.
 func (s *Setup) Load(ctx context.Context, n *Node, args ...string) (*loadgen.Report, error) {
 	argv := append(args, "--addr", n.Addr, "--broker-pid", strconv.Itoa(n.Pid()), "--json")
-	cmd := exec.CommandContext(ctx, s.binary("LOADGEN", "bin/loadgen"), argv...)
+	cmd := exec.CommandContext(ctx, s.Loadgen(), argv...)
 	var errs strings.Builder
 	cmd.Stderr = &errs
 	out, err := cmd.Output()
@@ -103,3 +107,11 @@ func (s *Setup) Load(ctx context.Context, n *Node, args ...string) (*loadgen.Rep
 
 // Settle lets the disk come to rest.
 func (s *Setup) Settle() { _ = exec.Command("sync").Run() }
+
+// Wait is the minute after which memory is looked at; a few seconds when quick.
+func (s *Setup) Wait() time.Duration {
+	if s.Quick {
+		return 6 * time.Second
+	}
+	return time.Minute
+}
