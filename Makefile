@@ -10,10 +10,12 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.8.0
 ARGS ?=
 # Packages under test at the same time: they start brokers, and the brokers share the machine.
 JOBS ?= 2
-# make chaos: the fault, how often, and the engine (uring, epoll, both in alternation).
+# make chaos: the fault (kill, power, eio, enospc, recreate, storm), how often, and the engine
+# (uring, epoll, both in alternation). make soak: for how many minutes.
 F ?= kill
 N ?= 100
 IO ?= both
+MIN ?= 10
 # make sim: how many seeds; make sim-replay: which one; make mutants: how many at most.
 SEEDS ?= 1000
 SEED ?= 1
@@ -22,7 +24,7 @@ BUDGET ?= 300
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint compat race cover fuzz sim sim-replay mutants chaos bench-produce bench-fetch bench-e2e clean
+.PHONY: help build run test lint compat race cover fuzz sim sim-replay mutants chaos soak bench-produce bench-fetch bench-e2e clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | \
@@ -77,9 +79,12 @@ sim-replay: ## one seed of the simulation, twice, with its trace: SEED=n
 mutants: ## deliberately wrong variants of the code: the simulation must catch each
 	go run -tags mutants ./test/sim -mutants -budget $(BUDGET)
 
-chaos: build ## kill, power, recreate or storm against the real broker: F=kill N=100
+chaos: build ## faults against the real broker: F=kill, power, eio, enospc, recreate or storm, N=100
 	go run ./test/chaos -f $(F) -n $(N) -io $(IO) -bin bin/millrace
 	$(if $(filter power,$(F)),go run ./test/chaos -f power -n 40 -io $(IO) -mutant)
+
+soak: build ## mixed load and clean restarts for MIN minutes: nothing is lost, nothing grows
+	go run ./test/chaos -f soak -n $(MIN) -io $(IO) -v -bin bin/millrace
 
 bench-produce bench-fetch bench-e2e: build ## side by side with a real Apache Kafka (needs Java and Maven)
 	go run ./bench/sidebyside $(@:bench-%=%)
