@@ -158,10 +158,18 @@ func parseDirName(name string) (topic string, partition int32, ok bool) {
 // clears away what a crash left beside them.
 func (op *opening) finishLogs() error {
 	behind := op.manyFiles()
+	logs := 0
+	for _, s := range op.shards {
+		logs += len(s.list)
+	}
+	op.progress.of(int64(logs))
 	for _, s := range op.shards {
 		s.recovering = false
 		s.verify.on = behind
-		err := parallel(len(s.list), op.o.workers(8), func(i int) error { return op.finishLog(s.list[i]) })
+		err := parallel(len(s.list), op.o.workers(8), func(i int) error {
+			defer op.progress.add(1)
+			return op.finishLog(s.list[i])
+		})
 		if err != nil {
 			return err
 		}

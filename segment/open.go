@@ -84,6 +84,7 @@ type opening struct {
 	records            map[protocol.TopicPartition]*logRecord
 	files              []*scanned
 	chains             []chain
+	progress           progress
 	dirs               map[string]string // names under log/, and the data directory of each
 }
 
@@ -127,9 +128,11 @@ func makeDirs(o *Options) error {
 }
 
 func (op *opening) run() error {
-	steps := []func() error{
-		op.readBoot, op.readCheckpoints, op.readCleaner, op.readJournals, op.makeShards,
-		op.checkDirs, op.replayAll, op.finishLogs, op.yieldReserve, op.markBoot, op.journalFiles,
+	steps := []step{
+		{"boot mark", op.readBoot}, {"checkpoints", op.readCheckpoints}, {"cleaner", op.readCleaner},
+		{"journals", op.readJournals}, {"logs", op.makeShards}, {"directories", op.checkDirs},
+		{"replay", op.replayAll}, {"files", op.finishLogs}, {"reserve", op.yieldReserve},
+		{"opening", op.markBoot}, {"journal files", op.journalFiles},
 	}
 	sh := &shared{roots: roots{dirs: op.o.roots(), count: make([]int, len(op.o.roots()))}}
 	sh.unswept.Store(int32(op.cores))
@@ -137,10 +140,13 @@ func (op *opening) run() error {
 	for i := range op.shards {
 		op.shards[i] = &Shard{shared: sh}
 	}
+	op.progress.log, op.progress.now = op.o.Log, op.o.Now
 	for _, step := range steps {
-		if err := step(); err != nil {
+		op.progress.begin(step.what)
+		if err := step.do(); err != nil {
 			return err
 		}
+		op.progress.end()
 	}
 	return nil
 }
@@ -290,7 +296,9 @@ func (op *opening) readJournals() error {
 			}
 		}
 	}
+	op.progress.of(int64(len(op.files)))
 	err = parallel(len(op.files), op.o.workers(4), func(i int) error {
+		defer op.progress.add(1)
 		f, err := scanJournal(op.o.FS, op.files[i].name, op.o.Directory, op.rep.Clean)
 		if err != nil {
 			return err
@@ -490,9 +498,16 @@ func (op *opening) markBoot() error {
 // replayAll applies the journals, every core its own logs.
 func (op *opening) replayAll() error {
 	rs := make([]*replayer, op.cores)
+	total := int64(0)
+	for _, c := range op.chains {
+		for i := range c.commits {
+			total += c.commits[i].h.size()
+		}
+	}
+	op.progress.of(total)
 	err := parallel(op.cores, op.o.workers(op.cores), func(i int) error {
 		s := op.shards[i]
-		rs[i] = &replayer{s: s, fs: op.o.FS, now: s.now.Wall}
+		rs[i] = &replayer{s: s, fs: op.o.FS, now: s.now.Wall, progress: &op.progress}
 		return rs[i].run(op.chains)
 	})
 	for _, r := range rs {

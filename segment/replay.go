@@ -21,6 +21,8 @@ type replayer struct {
 	dropped int64
 	unknown int64 // entries of topics that are not in the image
 
+	progress *progress
+
 	// An entry of several fragments.
 	open entryHeader
 	part []byte
@@ -82,6 +84,7 @@ func (r *replayer) commit(ref *commitRef) error {
 	if h, ok := parseCommitHeader(b, r.s.o.Directory); !ok || h != ref.h {
 		return &CorruptError{ref.file.name, ref.off, "crc"}
 	}
+	r.progress.add(ref.h.size())
 	b, placed := ref.h.parts(b)
 	for n := uint32(0); n < ref.h.entries; n++ {
 		h, payload, rest, behind, rule := nextEntry(b, placed)
