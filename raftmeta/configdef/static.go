@@ -163,6 +163,11 @@ var effective = set(
 	"compression.lz4.level", "compression.zstd.level", "log.message.timestamp.type",
 	"log.message.timestamp.before.max.ms", "log.message.timestamp.after.max.ms",
 	"min.insync.replicas",
+	"log.cleaner.enable", "log.cleaner.threads", "log.cleaner.dedupe.buffer.size",
+	"log.cleaner.io.buffer.size", "log.cleaner.io.buffer.load.factor",
+	"log.cleaner.io.max.bytes.per.second", "log.cleaner.backoff.ms",
+	"log.cleaner.min.cleanable.ratio", "log.cleaner.delete.retention.ms",
+	"log.cleaner.min.compaction.lag.ms", "log.cleaner.max.compaction.lag.ms",
 )
 
 // effectiveTopic are the topic configs that change what this broker does.
@@ -172,4 +177,6 @@ var effectiveTopic = set(
 	"max.message.bytes", "message.timestamp.type", "message.timestamp.before.max.ms",
 	"message.timestamp.after.max.ms", "min.insync.replicas", "retention.bytes",
 	"retention.ms", "segment.bytes", "segment.index.bytes", "segment.jitter.ms", "segment.ms",
+	"min.cleanable.dirty.ratio", "min.compaction.lag.ms", "max.compaction.lag.ms",
+	"delete.retention.ms",
 )
