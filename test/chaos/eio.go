@@ -73,7 +73,9 @@ func (e *breakage) round(ctx context.Context, site *failSite, round int) error {
 		return err
 	}
 	b.data = filepath.Join(e.m.mount, fmt.Sprintf("data-%d", round))
-	t.oneCore = site.early // what only comes when every core has swept comes sooner
+	if t.cores = 0; site.early {
+		t.cores = 1 // what only comes when every core has swept comes sooner
+	}
 	w, err := t.open(ctx, b, fillTopic)
 	if err != nil {
 		return err

@@ -106,7 +106,7 @@ func (f *fullDisk) once(ctx context.Context, round int) error {
 	}
 	w.t.detail("round %d: refused after %s, healed after %s", round, took.Round(time.Millisecond),
 		healed.Round(time.Millisecond))
-	if err := w.load.errors(); err != nil {
+	if err := w.errors(); err != nil {
 		return err
 	}
 	return w.back(ctx, round)

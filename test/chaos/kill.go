@@ -16,7 +16,7 @@ import (
 
 // smallest are settings that make journals wrap and segments roll often.
 var smallest = []string{
-	"journal.max.bytes=67108864", "group.initial.rebalance.delay.ms=0",
+	"journal.max.bytes=67108864", "group.initial.rebalance.delay.ms=0", "log.cleaner.backoff.ms=100",
 }
 
 // topicPlan is a topic to be made.
@@ -75,6 +75,7 @@ type world struct {
 	load     *load
 	follower *follower
 	groups   *groups
+	compact  *compacted
 	bitten   int // faults that hit records on their way
 }
 
@@ -89,7 +90,7 @@ func (t *trial) open(ctx context.Context, b *broker, more ...topicPlan) (*world,
 		return nil, err
 	}
 	defer admin.Close()
-	if err := createTopics(ctx, admin, append(more, loadTopics...)...); err != nil {
+	if err := createTopics(ctx, admin, append(more, append(loadTopics, compactTopic)...)...); err != nil {
 		return nil, err
 	}
 	w := &world{t: t, b: b, places: placesOf(loadTopics...), others: placesOf(more...)}
@@ -105,6 +106,10 @@ func (t *trial) open(ctx context.Context, b *broker, more ...topicPlan) (*world,
 		return nil, err
 	}
 	t.later(w.groups.close)
+	if w.compact, err = startCompacted(b.addr, t.seed); err != nil {
+		return nil, err
+	}
+	t.later(w.compact.close)
 	return w, nil
 }
 
@@ -118,6 +123,9 @@ func (w *world) back(ctx context.Context, round int) error {
 	if round%5 != 0 {
 		return nil
 	}
+	if err := w.compact.check(limit, w.b.addr); err != nil {
+		return err
+	}
 	some := []checker.Place{w.places[w.t.rng.IntN(len(w.places))]}
 	_, err := scan(limit, w.t.h, w.b.addr, fmt.Sprintf("scan-%d", round), some,
 		func(b bounds) int64 { return max(b.start, b.end-1-w.t.rng.Int64N(2000)) })
@@ -130,12 +138,15 @@ func (w *world) finish(ctx context.Context, round int) error {
 	if err := w.load.finish(90 * time.Second); err != nil {
 		return err
 	}
+	if err := w.compact.finish(ctx); err != nil {
+		return err
+	}
 	all := append(slices.Clone(w.others), w.places...)
 	if err := readAll(ctx, t.h, w.b.addr, "last", all); err != nil {
 		return err
 	}
 	err := waitFor(ctx, 20*time.Second, "each group has committed", w.groups.committed)
-	if err := errors.Join(err, w.groups.check(ctx, w.b.addr)); err != nil {
+	if err := errors.Join(err, w.judgeLogs(ctx)); err != nil {
 		return err
 	}
 	if err := w.b.stop(); err != nil {
@@ -147,11 +158,21 @@ func (w *world) finish(ctx context.Context, round int) error {
 	if err := readAll(ctx, t.h, w.b.addr, "after a clean stop", all); err != nil {
 		return err
 	}
-	if err := w.groups.check(ctx, w.b.addr); err != nil {
+	if err := w.judgeLogs(ctx); err != nil {
 		return err
 	}
 	t.judged("at the end", t.h.Check())
 	return w.b.stop()
+}
+
+// errors are those of all producers.
+func (w *world) errors() error { return errors.Join(w.load.errors(), w.compact.errors()) }
+
+// judgeLogs reads what groups committed, and the compacted topic.
+func (w *world) judgeLogs(ctx context.Context) error {
+	err := errors.Join(w.groups.check(ctx, w.b.addr), w.compact.check(ctx, w.b.addr))
+	w.t.judged("compacted", w.compact.c.Anomalies())
+	return err
 }
 
 // figures notes what the run amounted to.
@@ -163,6 +184,11 @@ func (w *world) figures() {
 		w.t.note("start_ms_max", starts[len(starts)-1].Milliseconds())
 	}
 	w.t.note("bitten", w.bitten)
+	if w.compact != nil {
+		_, acked, left := w.compact.c.Counts()
+		w.t.note("compacted_acked", acked)
+		w.t.note("compacted_left", left)
+	}
 }
 
 // kill is kill -9 under load, over one data directory.
@@ -219,7 +245,7 @@ func (w *world) killOnce(ctx context.Context, round int) error {
 	}
 	w.t.detail("round %d: %s, %d records on their way, ready in %s", round, l, waiting,
 		w.b.starts[len(w.b.starts)-1].Round(time.Millisecond))
-	if err := w.load.errors(); err != nil {
+	if err := w.errors(); err != nil {
 		return err
 	}
 	return w.back(ctx, round)

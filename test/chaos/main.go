@@ -46,7 +46,7 @@ type trial struct {
 	ackedBefore int   // recreate: acknowledged in former lives of the topic
 	blocksLost  int64 // power: of all filesystems
 	tag         string
-	oneCore     bool   // lives have one core only
+	cores       int    // of all lives; 0: chance decides
 	before      [3]int // sent, acked, read in histories that are closed
 	figure      map[string]any
 	undo        []func()
@@ -149,8 +149,8 @@ func (t *trial) finding(format string, args ...any) {
 // life draws how the broker lives its next life.
 func (t *trial) life(round int) life {
 	l := life{io: t.io, cores: 1 + t.rng.IntN(3)}
-	if t.oneCore {
-		l.cores = 1
+	if t.cores > 0 {
+		l.cores = t.cores
 	}
 	if t.io == "both" {
 		l.io = []string{"uring", "epoll"}[round%2]

@@ -122,7 +122,7 @@ func (w *world) powerOnce(ctx context.Context, m *machine, round int) error {
 	w.t.detail("%s, round %d: %s, %d records on their way, %d blocks lost, ready in %s",
 		m.kind.fs, round, l, waiting,
 		lost, w.b.starts[len(w.b.starts)-1].Round(1e6))
-	if err := w.load.errors(); err != nil {
+	if err := w.errors(); err != nil {
 		return err
 	}
 	return w.back(ctx, round)

@@ -20,6 +20,10 @@
 //	I7  A group's committed offset never goes below one that was acknowledged or read,
 //	    and is never one that nobody committed.
 //
-// The rules hold for logs without compaction, transactions and retention within the
+//	I8  Of a compacted log (Compacted) every key's newest record is one acknowledged last or
+//	    later, at its offset, or the key was deleted; what a later one replaced never
+//	    returns.
+//
+// The other rules hold for logs without compaction, transactions and retention within the
 // run. The kinds follow Jepsen's workload for Kafka; it is a checker of our own.
 package checker
