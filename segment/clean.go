@@ -113,7 +113,7 @@ func (s *Shard) judge(l *Log, all bool) compact.State {
 	if l.clean.dirty <= l.segs[0].base || l.clean.dirty > l.marks.End {
 		l.clean.dirty, l.clean.plain = l.segs[0].base, true // deleted, or not this log's
 	}
-	return compact.Judge(c.segs, l.clean.dirty, s.now.Wall, compact.Policy{
+	return compact.Judge(c.segs, l.clean.dirty, s.keep.wall, compact.Policy{
 		DirtyRatio: l.cfg.DirtyRatio, MinLag: l.cfg.MinLagMillis, MaxLag: l.cfg.MaxLagMillis})
 }
 

@@ -84,7 +84,7 @@ func (s *Shard) startRound(l *Log, st compact.State) {
 	}
 	t.out = &cleanOutput{logPlace: t.place, log: l.TP}
 	t.o.FirstDirty, t.o.Bound, t.o.Plain = l.clean.dirty, st.Bound, l.clean.plain
-	t.o.Now, t.o.DeleteRetention = s.now.Wall, l.cfg.DeleteRetentionMillis
+	t.o.Now, t.o.DeleteRetention = s.keep.wall, l.cfg.DeleteRetentionMillis
 	t.o.SegmentBytes, t.o.IndexBytes = l.segmentBytes(), l.cfg.IndexBytes
 	t.o.IndexInterval, t.o.InflateMost = l.cfg.IndexInterval, inflateClean
 	t.o.Buffer, t.o.Out, t.o.Open = min(max(cfg.BufferBytes/2, 4096), 8<<20), t.out, t.place.open

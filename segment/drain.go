@@ -38,7 +38,7 @@ func (s *Shard) drainTurn() {
 	case s.sw.final && s.sw.state == sweepIdle && s.clean.now == nil:
 		// Files on their way out go first: a start after a clean stop looks for none.
 		k := &s.keep
-		s.drained = len(k.starts)+len(k.removed)+len(k.drops) == 0
+		s.drained = len(k.starts)+len(k.removed)+len(k.drops)+len(s.clean.removal) == 0
 	case s.full && s.quiet() && s.now.Mono >= s.drainBy:
 		s.o.Log.Warn("stopped without writing all segments: the next start recovers from the journal",
 			"err", s.why)
