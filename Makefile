@@ -24,7 +24,7 @@ BUDGET ?= 300
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint compat race cover fuzz sim sim-replay mutants chaos soak bench-produce bench-fetch bench-e2e clean
+.PHONY: help build run test lint compat race cover fuzz sim sim-replay mutants chaos corrupt soak bench-produce bench-fetch bench-e2e clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | \
@@ -82,6 +82,9 @@ mutants: ## deliberately wrong variants of the code: the simulation must catch e
 chaos: build ## faults against the real broker: F=kill, power, eio, enospc, recreate or storm, N=100
 	go run ./test/chaos -f $(F) -n $(N) -io $(IO) -bin bin/millrace
 	$(if $(filter power,$(F)),go run ./test/chaos -f power -n 40 -io $(IO) -mutant)
+
+corrupt: build ## N damages (flipped bits, cuts, losses) of data at rest: found, or harmless, never served
+	go run ./test/corrupt -n $(N) -bin bin/millrace
 
 soak: build ## mixed load and clean restarts for MIN minutes: nothing is lost, nothing grows
 	go run ./test/chaos -f soak -n $(MIN) -io $(IO) -v -bin bin/millrace

@@ -181,12 +181,27 @@ func (sh *shared) inDir(files vfs.FS, dir string, id protocol.TopicID, create bo
 	switch have, ok, err := readMetadata(files, dir); {
 	case err != nil:
 		return err
-	case !ok:
-		return fmt.Errorf("%s: %w", filepath.Join(dir, metadataName), fs.ErrNotExist)
-	case have != id:
+	case ok && have != id:
 		return errReplaced
+	case !ok:
+		if err := sh.mendMetadata(files, dir, id); err != nil {
+			return err
+		}
 	}
 	return f()
+}
+
+// mendMetadata writes a lost or unreadable partition.metadata anew: whoever relies on the files
+// of a directory knows whose they are. While recovering nobody does.
+func (sh *shared) mendMetadata(files vfs.FS, dir string, id protocol.TopicID) error {
+	name := filepath.Join(dir, metadataName)
+	if _, err := files.Stat(dir); err != nil || sh.isDropped(id) || !sh.serving.Load() {
+		return fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+	}
+	if err := files.WriteFile(name, metadataBytes(id)); err != nil {
+		return fmt.Errorf("segment: write %s: %w", name, err)
+	}
+	return nil
 }
 
 // prepareFile opens a segment's file, makes it and its directory when create, and

@@ -104,6 +104,7 @@ func Open(o Options, cores int, k Known) ([]*Shard, Report, error) {
 		op.abandon()
 		return nil, op.rep, err
 	}
+	op.shards[0].shared.serving.Store(true)
 	return op.shards, op.rep, nil
 }
 

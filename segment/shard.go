@@ -68,6 +68,7 @@ type shared struct {
 	unswept  atomic.Int32 // cores that have not swept in this boot
 	released atomic.Bool  // journal files of earlier boots may be reused
 	failed   atomic.Bool  // some core's storage latched
+	serving  atomic.Bool  // recovery is done
 	// Held, by its name, by jobs that rely on a partition's directory, or move it.
 	dirs [64]sync.Mutex
 

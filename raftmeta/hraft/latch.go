@@ -78,6 +78,9 @@ type logStore struct {
 // GetLog reads an entry; one that cannot be read ends the process as well.
 func (s logStore) GetLog(index uint64, e *raft.Log) error {
 	err := s.LogStore.GetLog(index, e)
+	if err == nil {
+		err = unseal(index, e)
+	}
 	if err == nil || errors.Is(err, raft.ErrLogNotFound) {
 		return err
 	}
@@ -85,11 +88,15 @@ func (s logStore) GetLog(index uint64, e *raft.Log) error {
 }
 
 func (s logStore) StoreLog(e *raft.Log) error {
-	return s.latch.write("log append", func() error { return s.LogStore.StoreLog(e) })
+	return s.latch.write("log append", func() error { return s.LogStore.StoreLog(sealed(e)) })
 }
 
 func (s logStore) StoreLogs(list []*raft.Log) error {
-	return s.latch.write("log append", func() error { return s.LogStore.StoreLogs(list) })
+	kept := make([]*raft.Log, len(list))
+	for i, e := range list {
+		kept[i] = sealed(e)
+	}
+	return s.latch.write("log append", func() error { return s.LogStore.StoreLogs(kept) })
 }
 
 func (s logStore) DeleteRange(from, to uint64) error {
