@@ -190,27 +190,24 @@ func (op *opening) finishLogs() error {
 	return nil
 }
 
-// trusted says that the last stop was clean: nothing changed since its checkpoint was taken.
-// Without any journal file, something else is wrong than a missing segment.
-func (op *opening) trusted() bool { return op.rep.Clean && len(op.files) > 0 }
-
 // manyFiles says that, after a clean stop, there are too many files to look at each before
-// clients are served: they are verified behind it.
+// clients are served: they are verified behind it. Without any journal file, something else
+// is wrong than a missing segment.
 func (op *opening) manyFiles() bool {
 	n := 0
 	for _, s := range op.shards {
 		n += s.stats.Segments
 	}
-	return op.trusted() && n > verifyAtOnce
+	return op.rep.Clean && len(op.files) > 0 && n > verifyAtOnce
 }
 
 func (op *opening) finishLog(l *Log) error {
 	m := &l.marks
 	m.Stable, m.High, m.Written, m.Durable = m.End, m.End, m.End, m.End
 	l.highAbs = l.tail.end
-	if op.trusted() || op.neverWritten(l) {
+	if l.shard.verify.on || op.neverWritten(l) {
 		l.shard.dropSegments(l)
-		return op.checkFiles(l)
+		return nil
 	}
 	files := op.o.FS
 	names, err := files.List(l.dir())
@@ -249,19 +246,6 @@ func (op *opening) finishLog(l *Log) error {
 		}
 	}
 	return op.clearStale(l, names, wanted)
-}
-
-// checkFiles refuses to start without a file that the checkpoint relies on.
-func (op *opening) checkFiles(l *Log) error {
-	for _, g := range l.segs {
-		if !g.onDisk || l.shard.verify.on {
-			continue
-		}
-		if err := checkSize(op.o.FS, g); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // neverWritten says that a log has no directory.
