@@ -290,27 +290,27 @@ func (e *breakage) atStart(ctx context.Context, w *world, site *failSite, round 
 	if err := e.arm(w.b, site); err != nil {
 		return err
 	}
-	started := make(chan error, 1)
-	over := make(chan struct{})
+	var outcome error
+	started := make(chan struct{})
 	go func() {
-		started <- w.b.start(ctx, e.t.life(round))
-		close(over)
+		outcome = w.b.start(ctx, e.t.life(round))
+		close(started)
 	}()
 	err = e.bites(ctx, w.b, site, func() bool {
 		select {
-		case <-over:
-			return false
+		case <-started:
+			return outcome == nil && w.b.alive()
 		default:
 			return true
 		}
 	})
+	<-started
 	if err != nil {
-		err = errors.Join(err, <-started)
 		w.b.end()
-		return err
+		return errors.Join(err, outcome)
 	}
 	w.bitten++
-	switch err := <-started; {
+	switch err := outcome; {
 	case err == nil: // what failed is asked for a moment later
 		if err := e.leaves(w.b, site); err != nil {
 			return err
