@@ -26,13 +26,16 @@ func cleanedName(base int64, ending string, gen uint64) string {
 // parseCleanedName splits such a name.
 func parseCleanedName(name string) (base int64, ending string, gen uint64, ok bool) {
 	rest, found := strings.CutSuffix(name, endCleaned)
-	dot := strings.LastIndexByte(rest, '.')
-	if !found || dot < 0 {
+	if !found {
 		return 0, "", 0, false
+	}
+	dot := strings.LastIndexByte(rest, '.')
+	if dot < 0 {
+		return 0, "", 0, true // nothing that a swap waits for
 	}
 	gen, err := strconv.ParseUint(rest[dot+1:], 10, 64)
 	if err != nil {
-		return 0, "", 0, true // nothing that a swap waits for
+		return 0, "", 0, true
 	}
 	rest = rest[:dot]
 	if dot = strings.LastIndexByte(rest, '.'); dot < 0 {

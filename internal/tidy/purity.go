@@ -36,14 +36,15 @@ var permitted = map[string]string{
 
 // mayskip are tests that need what a machine may lack; the reason tells what.
 var mayskip = map[string]string{
-	"internal/sim/broker_test.go": "-seed runs one seed only, and no mutant",
-	"internal/sim/store_test.go":  "-seed runs one seed only, and no mutant",
-	"netio/probe_test.go":         "what the probe finds differs by machine",
-	"netio/wake_test.go":          "pairs of engines; io_uring where it is to be had",
-	"netio/bench_test.go":         "benchmarks of io_uring, where it is to be had",
-	"netio/netio_test.go":         "seccomp may forbid io_uring; the epoll engine runs the same suite",
-	"internal/vfs/fs_test.go":     "tmpfs and some overlays have no O_DIRECT",
-	"protocol/kafka_jar_test.go":  "compares with Apache Kafka's jars, which make compat fetches",
+	"internal/sim/broker_test.go":   "-seed runs one seed only, and no mutant",
+	"internal/sim/store_test.go":    "-seed runs one seed only, and no mutant",
+	"netio/probe_test.go":           "what the probe finds differs by machine",
+	"netio/wake_test.go":            "pairs of engines; io_uring where it is to be had",
+	"netio/bench_test.go":           "benchmarks of io_uring, where it is to be had",
+	"netio/netio_test.go":           "seccomp may forbid io_uring; the epoll engine runs the same suite",
+	"internal/vfs/fs_test.go":       "tmpfs and some overlays have no O_DIRECT",
+	"segment/compact/kafka_test.go": "runs the cleaner of Apache Kafka's jars, which make compat fetches",
+	"protocol/kafka_jar_test.go":    "compares with Apache Kafka's jars, which make compat fetches",
 }
 
 func (t *tree) purity(f *file) {

@@ -200,6 +200,9 @@ func newWriter(t testing.TB, seed uint64) *writer {
 }
 
 func (w *writer) roll() {
+	if n := len(w.l.segs); n > 0 && len(w.l.segs[n-1].log) == 0 && w.l.segs[n-1].base == w.next {
+		return
+	}
 	w.l.segs = append(w.l.segs, &memSegment{base: w.next, end: w.next})
 }
 
