@@ -27,6 +27,8 @@ var (
 	journals  = []string{"journal/*.journal"}
 	segments  = []string{"log/*/*.log"}
 	indexes   = []string{"log/*/*.index", "log/*/*.timeindex"}
+	sums      = []string{"log/*/*.sums"}
+	cleaned   = []string{"log/*/*.cleaned"}
 	raftLog   = []string{"raft/*.wal"}
 	raftState = []string{"raft/wal-meta.db"}
 )
@@ -40,6 +42,9 @@ var failSites = []failSite{
 	{name: "segment-write", files: segments, writes: true},
 	{name: "segment-flush", files: segments, flushes: true},
 	{name: "index-write", files: indexes, writes: true},
+	{name: "sums-write", files: sums, writes: true},
+	{name: "cleaned-segment-write", files: cleaned, writes: true},
+	{name: "cleaner-book-write", words: []string{"MCLN"}, writes: true},
 	{name: "checkpoint-write", words: []string{"MCKP"}, writes: true},
 	{name: "checkpoint-flush", words: []string{"MCKP"}, flushes: true},
 	{name: "boot-write", words: []string{"MRBT"}, writes: true, early: true},
@@ -52,6 +57,7 @@ var failSites = []failSite{
 
 	{name: "journal-read", files: journals, when: starting, reads: true},
 	{name: "checkpoint-read", files: []string{"checkpoint/*"}, when: starting, reads: true},
+	{name: "cleaner-book-read", files: []string{"checkpoint/cleaner"}, when: starting, reads: true},
 	{name: "boot-read", files: []string{"journal/boot"}, when: starting, reads: true},
 	{name: "boot-write-at-start", words: []string{"MRBT"}, when: starting, writes: true},
 	{name: "raft-log-read", files: raftLog, when: starting, reads: true},
@@ -62,6 +68,7 @@ var failSites = []failSite{
 
 	{name: "segment-read", files: segments, when: reading, reads: true},
 	{name: "index-read", files: indexes, when: reading, reads: true},
+	{name: "sums-read", files: sums, when: reading, reads: true},
 }
 
 // paths are the site's files of a broker.
