@@ -125,6 +125,13 @@ func makeDirs(o *Options) error {
 			}
 		}
 	}
+	// A name that a killed process renamed and did not sync is seen, and not durable: this
+	// start is going to rely on it.
+	for _, d := range []string{journalDir(o.Dir), checkpointDir(o.Dir)} {
+		if err := o.FS.SyncDir(d); err != nil {
+			return fmt.Errorf("segment: sync %s: %w", d, err)
+		}
+	}
 	return nil
 }
 
