@@ -149,7 +149,7 @@ func (r *recipe) refuse(code protocol.Code, faults []batch.RecordFault) cooked {
 	var shown []string
 	for i, f := range faults[:min(len(faults), faultsMax)] {
 		if code == protocol.InvalidRecord {
-			f.Message = fmt.Sprintf("Compacted topic cannot accept message without key in topic partition %s-%d.",
+			f.Message = fmt.Sprintf("Compacted topic cannot accept message without key in topic partition %s-%d",
 				r.topic, r.index)
 		}
 		k.faults = append(k.faults, hot.RecordError{Index: f.Index, Message: f.Message})
