@@ -60,7 +60,8 @@ type brokerRun struct {
 
 	durability segment.Durability
 	direct     bool
-	drift      int64 // of the wall clock, by jumps
+	also       []string // further directories for partitions
+	drift      int64    // of the wall clock, by jumps
 
 	image   *raftmeta.Image // what was agreed, over all lives
 	ids     uint64          // topic ids given
@@ -129,8 +130,13 @@ func newBrokerRun(o Broker) *brokerRun {
 	w.Disk.SetDirect(b.direct)
 	w.Disk.SetDsync(b.rng.IntN(3) > 0)
 	w.Disk.SetLying(o.LieAboutSync)
-	if err := w.Disk.MkdirAll(dataDir); err != nil {
-		panic(err)
+	if b.rng.IntN(4) == 0 {
+		b.also = []string{"/also", "/more"}[:1+b.rng.IntN(2)]
+	}
+	for _, dir := range append([]string{dataDir}, b.also...) {
+		if err := w.Disk.MkdirAll(dir); err != nil {
+			panic(err)
+		}
 	}
 	if err := w.Disk.SyncDir("/"); err != nil {
 		panic(err)
@@ -219,6 +225,7 @@ func (b *brokerRun) config() engine.Config {
 	cfg.Cores = 1 + b.rng.IntN(3)
 	cfg.DataDir, cfg.FS, cfg.Clock = dataDir, b.fs, b.w
 	cfg.Durability = b.durability
+	cfg.AlsoDirs, cfg.Journals = b.also, 1+b.rng.IntN(cfg.Cores)
 	cfg.Log = slog.New(slog.DiscardHandler)
 	cfg.Seed = b.rng.Uint64() | 1
 	cfg.MemoryBytes = int64(cfg.Cores) * (48 << 20)

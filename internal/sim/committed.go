@@ -7,4 +7,8 @@ var Committed = []struct {
 	Scenario string
 	Seed     uint64
 	Found    string
-}{}
+}{
+	{"storage", 79, "a clean stop did not sleep while it waited for the disk"},
+	{"storage", 349, "files of deleted segments came back after a clean stop and stayed"},
+	{"broker", 749, "a checkpoint was relied on whose rename was seen but not durable"},
+}

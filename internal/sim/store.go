@@ -85,6 +85,7 @@ type store struct {
 	journal    int64
 	memory     int64
 	direct     bool
+	also       []string // further directories for partitions
 	life       int
 
 	topics  []*topic
@@ -101,6 +102,7 @@ type store struct {
 	clean   bool      // the last life ended cleanly
 	tight   bool      // the disk is nearly full, or was ten seconds ago
 	hungry  bool      // a request was refused for want of space, and none has been taken since
+	trying  bool      // on a copy, which may have lost anything
 	trouble *disorder // ordered in this life
 	aging   aging
 }
@@ -121,8 +123,13 @@ func newStore(o Storage) *store {
 	w.Disk.SetLying(o.LieAboutSync)
 	s.journal = int64(64<<10) << s.rng.IntN(4)
 	s.memory = int64(8<<20) << s.rng.IntN(3)
-	if err := w.Disk.MkdirAll(dataDir); err != nil {
-		panic(err)
+	if s.rng.IntN(4) == 0 {
+		s.also = []string{"/also", "/more"}[:1+s.rng.IntN(2)]
+	}
+	for _, dir := range append([]string{dataDir}, s.also...) {
+		if err := w.Disk.MkdirAll(dir); err != nil {
+			panic(err)
+		}
 	}
 	if err := w.Disk.SyncDir("/"); err != nil {
 		panic(err)
@@ -180,7 +187,7 @@ func (s *store) settleDisk() {
 
 func (s *store) options() segment.Options {
 	return segment.Options{
-		FS: s.fs, Dir: dataDir, Directory: [16]byte{1, 2, 3}, Pools: s.pools,
+		FS: s.fs, Dir: dataDir, Also: s.also, Directory: [16]byte{1, 2, 3}, Pools: s.pools,
 		Durability: s.durability, JournalFile: s.journal, JournalMax: 8 * s.journal,
 		CacheBytes: s.memory / 4, OpenFiles: 4 + s.rng.IntN(60), PlaceMin: 1 << (12 + s.rng.IntN(6)),
 		Log: slog.New(slog.DiscardHandler), Now: s.w.Now, Serial: true,
@@ -206,6 +213,7 @@ func (s *store) begin(shards []*segment.Shard, report segment.Report) {
 		s.renewClients()
 	}
 	for i, shard := range shards {
+		shard.ConfigureCleaner(s.cleaner())
 		c := &shardCore{s: s, shard: shard, pool: s.pools[i]}
 		c.core = s.w.AddCore(c.turn)
 		c.core.ring.Files = s.fs

@@ -92,7 +92,9 @@ func (s *store) anyFile(disk *vfs.Mem) (name string, size int64) {
 			}
 		}
 	}
-	walk(dataDir)
+	for _, dir := range append([]string{dataDir}, s.also...) {
+		walk(dir)
+	}
 	if len(names) == 0 {
 		return "", 0
 	}
@@ -129,8 +131,8 @@ func (s *store) lie() {
 func (s *store) try(disk *vfs.Mem) *trial {
 	t := &trial{s: s}
 	own, faults := s.w.Disk, s.fs
-	s.w.Disk, s.fs = disk, vfs.Faulty(disk)
-	defer func() { s.w.Disk, s.fs = own, faults }()
+	s.w.Disk, s.fs, s.trying = disk, vfs.Faulty(disk), true
+	defer func() { s.w.Disk, s.fs, s.trying = own, faults, false }()
 	n := 1 + s.rng.IntN(3)
 	for range n {
 		p := arena.New(s.memory)

@@ -10,6 +10,7 @@ import (
 // end ends a life without grace.
 func (s *store) end(power bool) {
 	s.settleDisk()
+	s.cleanings()
 	s.w.Crash(power)
 	for _, p := range s.pools {
 		p.Abandon()
@@ -143,10 +144,12 @@ func (s *store) stop() {
 func (s *store) waiting() string {
 	out := ""
 	for i, c := range s.cores {
+		st := c.shard.Stats()
 		out += fmt.Sprintf("core %d: %d acks, %d reads, %d pins, %d ops in flight, next turn in %v, "+
-			"drained %v, err %v, %+v; ", i, len(c.waits), len(c.reads), len(c.pins),
-			len(c.core.ring.flying), c.shard.Next().Sub(s.w.now.Mono), c.shard.Drained(),
-			c.shard.Err(), c.shard.Stats())
+			"drained %v, err %v, %d bytes dirty, %d of %d bytes of journal used, %d sweeps; ", i,
+			len(c.waits), len(c.reads), len(c.pins), len(c.core.ring.flying),
+			c.shard.Next().Sub(s.w.now.Mono), c.shard.Drained(), c.shard.Err(), st.DirtyBytes,
+			st.JournalUsed, st.JournalTotal, st.Sweeps)
 	}
 	return out
 }

@@ -61,7 +61,7 @@ func (c *shardCore) append(p *part, now clock.Now) {
 	if s.rng.IntN(4) > 0 {
 		cl = p.clients[s.rng.IntN(len(p.clients))]
 	}
-	it := s.nextItem(cl, now)
+	it := s.nextItem(p, cl, now)
 	if it == nil {
 		return
 	}
@@ -94,9 +94,9 @@ func (c *shardCore) append(p *part, now clock.Now) {
 }
 
 // nextItem is what a client sends next: nil when it has five in flight.
-func (s *store) nextItem(cl *client, now clock.Now) *item {
+func (s *store) nextItem(p *part, cl *client, now clock.Now) *item {
 	if cl == nil {
-		return s.newItem(nil, now)
+		return s.newItem(p, nil, now)
 	}
 	for len(cl.window) > 0 && cl.window[0].acked && len(cl.window) > producer.Window {
 		cl.window = cl.window[1:]
@@ -114,11 +114,11 @@ func (s *store) nextItem(cl *client, now clock.Now) *item {
 	if unsure == producer.Window {
 		return nil
 	}
-	return s.newItem(cl, now)
+	return s.newItem(p, cl, now)
 }
 
 // newItem makes a batch of random records.
-func (s *store) newItem(cl *client, now clock.Now) *item {
+func (s *store) newItem(p *part, cl *client, now clock.Now) *item {
 	var o batch.Options
 	it := &item{base: -1}
 	if cl != nil {
@@ -146,6 +146,12 @@ func (s *store) newItem(cl *client, now clock.Now) *item {
 		}
 		ts := now.Wall - int64(s.rng.IntN(100))
 		it.times = append(it.times, ts)
+		if p.topic.cfg.Compact {
+			r := s.newRec(value)
+			it.recs = append(it.recs, r)
+			b.Add(ts, []byte(r.key), r.value, nil)
+			continue
+		}
 		b.Add(ts, value[:size/4], value, nil)
 	}
 	v, err := b.Finish()
@@ -163,7 +169,7 @@ func (c *shardCore) put(p *part, cl *client, it *item, now clock.Now) {
 	want := p.log.Marks().End
 	base, seq := c.shard.Append(p.log, batch.View(mem), int32(s.life), now.Wall)
 	s.check(base == want, "%v: appended at %d, End was %d", p, base, want)
-	a := &appended{base: base, next: base + int64(it.count), times: it.times}
+	a := &appended{base: base, next: base + int64(it.count), times: it.times, recs: it.recs}
 	if n := len(p.batches); n > 0 {
 		s.check(p.batches[n-1].next == base, "%v: a gap before %d", p, base)
 	}
@@ -177,6 +183,7 @@ func (c *shardCore) put(p *part, cl *client, it *item, now clock.Now) {
 		mem[i] = 0xEE // Append has copied what it needs
 	}
 	p.batches = append(p.batches, a)
+	p.note(a)
 	s.w.Tally[Appends]++
 	s.bytes += len(mem)
 	if n := len(c.waits); n > 0 {
@@ -221,7 +228,7 @@ func (c *shardCore) duplicate(p *part) {
 func (c *shardCore) setStart(p *part) {
 	s := c.s
 	m := p.log.Marks()
-	if m.High <= m.Start {
+	if m.High <= m.Start || p.topic.cfg.Compact {
 		return
 	}
 	to := m.Start + s.rng.Int64N(m.High-m.Start+1)
@@ -289,11 +296,11 @@ func (c *shardCore) startRead(p *part) {
 }
 
 // fetch reads from an offset, as a consumer does.
-func (c *shardCore) fetch(p *part, from int64, max int, cur *cursor) {
+func (c *shardCore) fetch(p *part, from int64, most int, cur *cursor) {
 	s := c.s
 	m := p.log.Marks()
 	var where segment.Where
-	c.extents, where = p.log.Locate(from, m.High, max, true, c.extents[:0])
+	c.extents, where = p.log.Locate(from, m.High, most, true, c.extents[:0])
 	s.w.Tally[Reads]++
 	switch where {
 	case segment.InMemory:
@@ -303,14 +310,14 @@ func (c *shardCore) fetch(p *part, from int64, max int, cur *cursor) {
 			c.pin(e.Buf, e.Mem)
 		}
 		s.check(len(got) > 0, "%v: nothing in memory from %d", p, from)
-		next := s.compare(p, got, from, m.High, max)
+		next := s.compare(p, got, from, m.High, most)
 		if cur != nil {
 			cur.at = next
 		}
 	case segment.Cold:
 		s.check(len(c.extents) == 0, "%v: cold with extents", p)
-		id := c.shard.Read(p.log, from, m.High, max)
-		c.reads = append(c.reads, &read{id: id, p: p, from: from, limit: m.High, max: max, cursor: cur})
+		id := c.shard.Read(p.log, from, m.High, most)
+		c.reads = append(c.reads, &read{id: id, p: p, from: from, limit: m.High, max: most, cursor: cur})
 		if cur != nil {
 			cur.busy = true
 		}
@@ -322,6 +329,10 @@ func (c *shardCore) fetch(p *part, from int64, max int, cur *cursor) {
 	case segment.Above:
 		s.check(from > m.High, "%v: %d is above %d", p, from, m.High)
 	case segment.AtEnd:
+		if p.topic.cfg.Compact {
+			s.missing(p, max(from, m.Start), m.High)
+			from = m.High
+		}
 		i := p.find(from)
 		s.check(i == len(p.batches) || p.batches[i].next > m.High, "%v: nothing from %d below %d",
 			p, from, m.High)
@@ -393,6 +404,13 @@ func (c *shardCore) answered(r segment.Result) {
 		return
 	}
 	if len(r.Mem) == 0 {
+		if p.topic.cfg.Compact && q.from >= m.Start {
+			s.missing(p, q.from, q.limit)
+			if q.cursor != nil {
+				q.cursor.at = q.limit
+			}
+			return
+		}
 		s.check(q.from < m.Start, "%v: a cold read from %d found nothing", p, q.from)
 		return
 	}

@@ -28,12 +28,13 @@ type part struct {
 	tp      protocol.TopicPartition
 	batches []*appended
 	clients []*client
-	acked   int64 // end of what was acknowledged
-	start   int64 // acknowledged start offset
-	staged  int64 // start offset asked for
-	high    int64 // in this life
-	low     int64 // start offset seen in this life
-	excused int64 // up to which checkStart has looked
+	acked   int64            // end of what was acknowledged
+	start   int64            // acknowledged start offset
+	staged  int64            // start offset asked for
+	high    int64            // in this life
+	low     int64            // start offset seen in this life
+	excused int64            // up to which checkStart has looked
+	latest  map[string]int64 // compacted: the last offset of every key
 	dropped bool
 	verify  *cursor // set while a recovery is checked
 
@@ -46,6 +47,7 @@ type appended struct {
 	base, next int64
 	mem        []byte
 	times      []int64 // of its records
+	recs       []rec   // of a compacted topic
 	item       *item   // nil: no producer id
 }
 
@@ -62,6 +64,7 @@ type item struct {
 	seq, count int32
 	raw        []byte
 	times      []int64
+	recs       []rec
 	base       int64 // −1: not in the log
 	acked      bool
 }
@@ -91,6 +94,9 @@ func (s *store) newTopic() *topic {
 		t.cfg.RetentionMillis = int64(s.rng.IntN(7_200_000))
 	}
 	t.cfg.DeleteDelayMillis = int64(s.rng.IntN(50))
+	if s.rng.IntN(4) == 0 {
+		s.compacted(t)
+	}
 	s.topics = append(s.topics, t)
 	for range 1 + s.rng.IntN(4) {
 		s.addPart(t)
@@ -99,7 +105,7 @@ func (s *store) newTopic() *topic {
 }
 
 func (s *store) addPart(t *topic) *part {
-	p := &part{topic: t, tp: protocol.TopicPartition{Topic: t.id, Partition: int32(len(t.parts))}}
+	p := &part{topic: t, latest: map[string]int64{}, tp: protocol.TopicPartition{Topic: t.id, Partition: int32(len(t.parts))}}
 	t.parts = append(t.parts, p)
 	for range 1 + s.rng.IntN(3) {
 		s.newClient(p)
@@ -190,6 +196,7 @@ func (s *store) recovered(p *part) {
 		}
 	}
 	p.batches = p.batches[:n]
+	p.renote()
 	s.check(m.High == m.End && m.Written == m.End && m.Durable == m.End,
 		"%v: after recovery %+v", p, m)
 	s.check(m.Start >= p.start && m.Start <= m.End, "%v: Start is %d, was set to %d", p, m.Start, p.start)
@@ -265,6 +272,9 @@ func (p *part) find(offset int64) int {
 // below limit, without a gap, at most max bytes but for the first. It returns the
 // offset behind them.
 func (s *store) compare(p *part, got []byte, from, limit int64, max int) int64 {
+	if p.topic.cfg.Compact {
+		return s.compareCompact(p, got, from, limit)
+	}
 	i := p.find(from)
 	first := true
 	total := len(got)

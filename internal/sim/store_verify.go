@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path"
 	"sort"
+	"strconv"
 	"strings"
 
 	"millrace/internal/vfs"
@@ -31,6 +32,9 @@ func (s *store) verify() {
 		for _, p := range t.parts {
 			m := p.log.Marks()
 			p.verify = &cursor{at: m.Start, end: m.High, finds: s.rng.IntN(4)}
+			if p.topic.cfg.Compact {
+				p.verify.finds = 0
+			}
 			p.core.core.wake()
 		}
 	}
@@ -46,7 +50,8 @@ func (s *store) verify() {
 	}
 	if !s.run(400_000, func() bool { return left() == nil }) && left() != nil {
 		p := left()
-		s.fail("%v: reading stops at %+v", p, *p.verify)
+		s.fail("%v: reading stops at %+v, marks %+v, %+v, compacted: %v: %s", p, *p.verify, p.log.Marks(),
+			p.log.Config(), p.topic.cfg.Compact, s.waiting())
 	}
 	for _, t := range s.topics {
 		for _, p := range t.parts {
@@ -74,7 +79,7 @@ func (c *shardCore) follow(p *part, v *cursor) {
 		}
 		c.reads = append(c.reads, q)
 	}
-	if v.at < v.end && !v.busy || v.finds > 0 {
+	if v.at < v.end && !v.busy || v.at >= v.end && v.finds > 0 {
 		c.core.wake()
 	}
 }
@@ -123,20 +128,22 @@ func (s *store) found(q *read, r segment.Result) {
 // checkFiles reads the files of a clean stop as Kafka's tools would: whole batches to
 // the end of the file, offsets without a gap, and indexes that a rebuild gives too.
 func (s *store) checkFiles() {
-	root := path.Join(dataDir, "log")
-	dirs, err := s.w.Disk.List(root)
-	s.check(err == nil || len(s.topics) == 0, "%v", err)
-	seen := map[string]bool{}
-	for _, dir := range dirs {
-		seen[dir] = true
+	seen := map[string]string{}
+	for _, root := range append([]string{dataDir}, s.also...) {
+		root = path.Join(root, "log")
+		dirs, err := s.w.Disk.List(root)
+		s.check(err == nil || len(s.topics) == 0, "%v", err)
+		for _, dir := range dirs {
+			s.check(seen[dir] == "", "%s is in %s and in %s", dir, seen[dir], root)
+			seen[dir] = path.Join(root, dir)
+		}
 	}
 	for _, t := range s.topics {
 		for _, p := range t.parts {
-			if len(p.batches) > 0 && p.low < p.acked {
-				s.check(seen[p.String()], "%v has no directory", p)
-			}
-			if seen[p.String()] {
-				s.checkDir(p, path.Join(root, p.String()))
+			dir := seen[p.String()]
+			s.check(dir != "" || len(p.batches) == 0 || p.low == p.acked, "%v has no directory", p)
+			if dir != "" {
+				s.checkDir(p, dir)
 			}
 		}
 	}
@@ -152,7 +159,12 @@ func (s *store) checkDir(p *part, dir string) {
 		}
 	}
 	sort.Strings(logs)
+	if p.topic.cfg.Compact {
+		s.checkCompacted(p, dir, logs)
+		return
+	}
 	end := int64(-1)
+	logs = s.kept(p, logs)
 	for i, base := range logs {
 		data, err := s.w.Disk.ReadFile(path.Join(dir, base+".log"))
 		s.check(err == nil, "%v", err)
@@ -170,6 +182,23 @@ func (s *store) checkDir(p *part, dir string) {
 		end = next
 	}
 	s.check(end < 0 || end == p.acked, "%v: the files end at %d, the log at %d", p, end, p.acked)
+}
+
+// kept leaves out files of segments that were deleted and came back with a power loss
+// after a clean stop: no start looks for them before one that follows a crash.
+func (s *store) kept(p *part, logs []string) []string {
+	for i := len(logs) - 1; i > 0; i-- {
+		if base, _ := strconv.ParseInt(logs[i], 10, 64); base <= p.low {
+			s.w.Tally[Leftovers] += i
+			return logs[i:]
+		}
+	}
+	if len(logs) == 1 && p.low == p.acked {
+		if base, _ := strconv.ParseInt(logs[0], 10, 64); base < p.low {
+			return nil
+		}
+	}
+	return logs
 }
 
 // checkIndex holds index files against the log: every entry must be one that a

@@ -23,6 +23,8 @@ const (
 	Retried    // batches sent again after a crash had taken them
 	Drops      // topics deleted
 	Checked    // logs read from front to back
+	Cleanings  // rounds of compaction
+	Compacted  // records of which only a later one is there
 
 	// Work of clients.
 	Produced
@@ -59,8 +61,9 @@ const (
 	CheckpointErrors
 	DirectoryErrors
 	ReadErrors
-	Full   // requests refused for want of space
-	Healed // lives in which work went on after such a refusal
+	Leftovers // files of deleted segments that came back
+	Full      // requests refused for want of space
+	Healed    // lives in which work went on after such a refusal
 
 	// Of bytes and of truth.
 	FlipsRefused  // bit flips because of which the start is refused
@@ -85,6 +88,7 @@ var counterNames = [numCounters]string{
 	"events", "lives",
 	"batches appended", "batches acknowledged", "reads", "cold reads", "searches by time",
 	"duplicates told apart", "batches retried after a crash", "topics deleted", "logs read through",
+	"rounds of compaction", "records compacted away, as seen by reads",
 	"batches produced", "batches acknowledged to clients", "batches sent again", "records consumed",
 	"offset commits", "assignments", "topics created", "record deletions", "partitions added",
 	"connections", "rubbish requests",
@@ -92,7 +96,7 @@ var counterNames = [numCounters]string{
 	"short transfers", "interrupted ops", "slow events", "disk hiccups", "writes torn by a crash",
 	"sectors lost", "directory entries lost", "batches lost before their acknowledgement",
 	"EIO on a journal", "EIO on a segment", "EIO on an index", "EIO on a checkpoint",
-	"EIO on a directory", "EIO on a read", "refusals for want of space", "healed when space returned",
+	"EIO on a directory", "EIO on a read", "deleted files that came back", "refusals for want of space", "healed when space returned",
 	"flips: start refused", "flips: found by a read", "flips: as a torn write", "flips: harmless",
 	"lying sync: start refused", "lying sync: found by a read", "lying sync: end of a log gone",
 	"lying sync: harmless",
@@ -142,7 +146,7 @@ var Scenarios = []Scenario{
 		Name: "storage",
 		Run:  func(seed uint64) (Result, error) { return RunStorage(Storage{Seed: seed}) },
 		Must: []Counter{
-			Appends, Acks, Reads, ColdReads, Finds, Duplicates, Retried, Drops, Checked, PowerLosses,
+			Appends, Acks, Reads, ColdReads, Finds, Duplicates, Retried, Drops, Checked, Cleanings, Compacted, PowerLosses,
 			Kills, CleanStops, RecoveryCuts, RecoveryErrors, Short, Again, Slow, Hiccups, Torn, Sectors,
 			Entries, Lost, JournalErrors, SegmentErrors, IndexErrors, CheckpointErrors,
 			DirectoryErrors, ReadErrors, Full, FlipsRefused, FlipsDetected, FlipsHarmless, LiesRefused, Jumps,
