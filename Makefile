@@ -24,7 +24,7 @@ BUDGET ?= 300
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint compat race cover fuzz sim sim-replay mutants chaos corrupt soak bench-produce bench-fetch bench-e2e clean
+.PHONY: help build run test lint compat race cover fuzz sim sim-replay mutants chaos corrupt soak bench-produce bench-fetch bench-e2e bench-cold clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | \
@@ -89,7 +89,7 @@ corrupt: build ## N damages (flipped bits, cuts, losses) of data at rest: found,
 soak: build ## mixed load and clean restarts for MIN minutes: nothing is lost, nothing grows
 	go run ./test/chaos -f soak -n $(MIN) -io $(IO) -v -bin bin/millrace
 
-bench-produce bench-fetch bench-e2e: build ## side by side with a real Apache Kafka (needs Java and Maven)
+bench-produce bench-fetch bench-e2e bench-cold: build ## side by side with a real Apache Kafka (needs Java and Maven)
 	go run ./bench/sidebyside $(@:bench-%=%)
 
 clean: ## remove what builds and runs left behind, data excepted

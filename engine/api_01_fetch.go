@@ -153,6 +153,9 @@ func (b *fetchBook) enough(c *Core, t *fetchTask) bool {
 		if r.code != protocol.None {
 			return true
 		}
+		if r.cold && r.bytes > 0 {
+			return true // there is more, and it would be read again
+		}
 		bytes += r.bytes
 	}
 	return bytes >= min(t.minBytes, t.maxBytes)

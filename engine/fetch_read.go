@@ -26,12 +26,13 @@ func (b *fetchBook) serve(c *Core, s *fetchShare) {
 	}
 	for i := range s.reads {
 		r := &s.reads[i]
-		b.readOne(c, s, i, min(left, r.max), first)
-		left -= r.bytes
-		first = first && r.bytes == 0 && s.cold == 0
-		if left <= 0 {
-			left = 0
+		most := min(left, r.max)
+		b.readOne(c, s, i, most, first)
+		if r.cold {
+			left -= most // what it may bring
 		}
+		left = max(left-r.bytes, 0)
+		first = first && r.bytes == 0 && s.cold == 0
 	}
 	b.pinned += s.pinned
 	if s.cold == 0 {
@@ -43,7 +44,7 @@ func (b *fetchBook) serve(c *Core, s *fetchShare) {
 func (b *fetchBook) readOne(c *Core, s *fetchShare, i, most int, first bool) {
 	r := &s.reads[i]
 	r.code, r.bytes, r.high, r.lso, r.start = protocol.None, 0, -1, -1, -1
-	r.from, r.to = len(s.extents), len(s.extents)
+	r.from, r.to, r.cold = len(s.extents), len(s.extents), false
 	part := c.topics.find(r.tp)
 	if part == nil {
 		r.code = protocol.UnknownTopicOrPartition
@@ -90,6 +91,7 @@ func (b *fetchBook) readOne(c *Core, s *fetchShare, i, most int, first bool) {
 	case segment.Cold:
 		id := c.shard.Read(part.log, r.offset, limit, max(most, 1))
 		b.cold[id] = coldRead{share: s, use: s.use, read: i}
+		r.cold = true
 		s.cold++
 		c.stats.ColdReads++
 	case segment.Below, segment.Above:
@@ -127,14 +129,23 @@ func (b *fetchBook) result(c *Core, r segment.Result) {
 	delete(b.cold, r.ID)
 	s := cr.share
 	rd := &s.reads[cr.read]
-	rd.code = r.Code
-	if r.Buf != nil {
-		rd.coldMem = segment.Extent{Buf: r.Buf, Mem: r.Mem}
-		rd.bytes = len(r.Mem)
-		s.pinned += rd.bytes
-		b.pinned += rd.bytes
-		c.stats.ColdReadBytes += uint64(rd.bytes)
-		c.stats.BytesOut += uint64(rd.bytes)
+	rd.code, rd.from = r.Code, len(s.extents)
+	s.extents = append(s.extents, r.Extents...)
+	rd.to = len(s.extents)
+	for _, e := range r.Extents {
+		rd.bytes += len(e.Mem)
+	}
+	s.pinned += rd.bytes
+	b.pinned += rd.bytes
+	c.stats.ColdReadBytes += uint64(rd.bytes)
+	c.stats.BytesOut += uint64(rd.bytes)
+	part := c.topics.find(rd.tp)
+	switch {
+	case part == nil:
+	case rd.bytes == 0 && rd.code == protocol.None:
+		b.watch(s, cr.read, part) // nothing whole below the limit
+	default:
+		part.bytesOut += uint64(rd.bytes)
 	}
 	s.cold--
 	if s.cold == 0 {
@@ -221,13 +232,6 @@ func (b *fetchBook) letGo(c *Core, s *fetchShare) {
 		s.extents[i] = segment.Extent{}
 	}
 	s.extents = s.extents[:0]
-	for i := range s.reads {
-		r := &s.reads[i]
-		if r.coldMem.Buf != nil {
-			c.pool.Release(r.coldMem.Buf)
-			r.coldMem = segment.Extent{}
-		}
-	}
 	b.pinned -= s.pinned
 	s.pinned = 0
 }

@@ -89,11 +89,11 @@ type fetchRead struct {
 	high     int64
 	lso      int64
 	start    int64
-	from, to int // its extents
+	from, to int  // its extents
+	cold     bool // they came from the disk
 	bytes    int
 	watch    *partition // parked here
 	slot     int        // index in its watchers
-	coldMem  segment.Extent
 }
 
 // watcher is a parked read on a partition.
@@ -178,9 +178,6 @@ func (t *fetchTask) pieces(dst []netio.Vec, mem []byte) []netio.Vec {
 		r := &s.reads[it.read]
 		for _, e := range s.extents[r.from:r.to] {
 			dst = append(dst, piece(e.Mem))
-		}
-		if r.coldMem.Buf != nil {
-			dst = append(dst, piece(r.coldMem.Mem))
 		}
 	}
 	if at < len(mem) {

@@ -187,7 +187,7 @@ func readPiece(c *Core, p *partition, offset, end int64,
 		c.inbox.Post(func(c *Core) { then(c, bytes, true) })
 	case segment.Cold:
 		c.fetches.finds[c.shard.Read(p.log, offset, end, loadPiece)] = func(c *Core, r segment.Result) {
-			if r.Buf == nil {
+			if len(r.Extents) == 0 {
 				if !p.gone {
 					c.cfg.Log.Error("committed offsets cannot be read", "partition", p.tp.Partition,
 						"offset", offset, "code", r.Code.String())
@@ -195,8 +195,11 @@ func readPiece(c *Core, p *partition, offset, end int64,
 				then(c, nil, false)
 				return
 			}
-			bytes := append([]byte(nil), r.Mem...)
-			c.pool.Release(r.Buf)
+			var bytes []byte
+			for _, e := range r.Extents {
+				bytes = append(bytes, e.Mem...)
+				c.pool.Release(e.Buf)
+			}
 			then(c, bytes, true)
 		}
 	default:

@@ -91,6 +91,7 @@ func (s *Shard) release() error {
 		}
 		l.tail = tail{}
 	}
+	s.releaseCold()
 	for _, b := range s.cache.reserve {
 		s.pool.Release(b)
 	}

@@ -115,8 +115,17 @@ func (s *Shard) memoryFor(bytes int64, others bool) bool {
 	return true
 }
 
-// evict gives up the oldest written chunk. False: there is none.
+// evict gives up what was read of files, beyond its share or when nothing else is left,
+// and else the oldest written chunk. False: there is nothing.
 func (s *Shard) evict() bool {
+	if s.cold.bytes*coldShare > s.pool.Budget() && s.evictCold() {
+		return true
+	}
+	return s.evictChunk() || s.evictCold()
+}
+
+// evictChunk gives up the oldest written chunk. False: there is none.
+func (s *Shard) evictChunk() bool {
 	c := s.cache.first
 	if c == nil {
 		return false
@@ -146,7 +155,7 @@ func (s *Shard) Yield(n int) bool {
 
 // trimCache gives up what is beyond CacheBytes.
 func (s *Shard) trimCache() {
-	for s.cache.bytes > s.o.CacheBytes && s.evict() {
+	for s.cache.bytes > s.o.CacheBytes && s.evictChunk() {
 	}
 }
 

@@ -34,7 +34,7 @@ const cleanQueue = time.Second
 type cleaner struct {
 	cfg     CleanerConfig
 	now     *cleaning     // the running round
-	removal []removal     // files of replaced segments
+	removal []replaced    // files of replaced segments
 	best    *Log          // dirtiest log that was seen in this walk
 	state   compact.State // of best
 	ratio   float64       // of the dirtiest, due or not, in this walk

@@ -103,10 +103,9 @@ func (s *Shard) install(t *cleaning) {
 	g.preparing, g.loading = true, true
 	for _, x := range t.old {
 		x.gone = true
-		s.rd.dropIndex(x)
+		s.forget(x)
 	}
 	l.replace(from, to, g)
-	clear(l.hints[:])
 	live, drop := l.tail.live(), 0
 	for i, c := range live {
 		if c.seg.gone {
@@ -194,13 +193,13 @@ func (s *Shard) filesPut(t *cleaning, res cleaned) {
 		}
 	}
 	l.clean.swapping = false
-	s.clean.removal = append(s.clean.removal, removal{l, t.old, t.gone})
+	s.clean.removal = append(s.clean.removal, replaced{l, t.old, t.gone})
 	t.swap, t.seg, t.old, t.gone = nil, nil, nil, nil
 	t.state = cleanReady
 }
 
-// removal are files of segments that a swap replaced.
-type removal struct {
+// replaced are files of segments that a swap replaced.
+type replaced struct {
 	log   *Log
 	old   []*seg
 	names []string
@@ -225,16 +224,7 @@ func (s *Shard) removeReplaced() {
 			g.removed = true
 			s.closeFile(g)
 		}
-		files, names := s.o.FS, r.names
-		s.keep.jobs++
-		s.job(jobRemove, nil, func() any {
-			for _, n := range names {
-				if err := files.Remove(n); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		s.removeLater(r.names...)
 	}
 	clear(c.removal[len(kept):])
 	c.removal = kept

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strconv"
 	"strings"
 
@@ -116,8 +117,7 @@ func (op *opening) checkDir(e *dirEntry, byName map[string]*KnownTopic) (bool, e
 
 // removeDir leaves the work to a helper after the start.
 func (op *opening) removeDir(path, name string) error {
-	files := op.o.FS
-	op.shards[0].job(jobDropDir, nil, func() any { return files.RemoveAll(path) })
+	op.shards[0].removeLater(path)
 	op.rep.Removed = append(op.rep.Removed, name)
 	return nil
 }
@@ -187,6 +187,8 @@ func (op *opening) finishLogs() error {
 			}
 		}
 	}
+	sort.Strings(op.late)
+	op.shards[0].removeLater(op.late...)
 	return nil
 }
 
@@ -281,9 +283,28 @@ func (op *opening) clearStale(l *Log, names []string, wanted map[string]bool) er
 		if wanted[n] || !known && !strings.HasSuffix(n, endDeleted) {
 			continue
 		}
-		if err := op.o.FS.Remove(filepath.Join(l.dir(), n)); err != nil {
+		if err := op.removeStale(filepath.Join(l.dir(), n)); err != nil {
 			return fmt.Errorf("segment: remove stale %s: %w", n, err)
 		}
 	}
+	return nil
+}
+
+// removeStale removes a file; a large one goes in steps after the start.
+func (op *opening) removeStale(path string) error {
+	info, err := op.o.FS.Stat(path)
+	if err != nil {
+		return err
+	}
+	if info.Size() <= removeBytes {
+		return op.o.FS.Remove(path)
+	}
+	if !strings.HasSuffix(path, endDeleted) {
+		if err := op.o.FS.Rename(path, path+endDeleted); err != nil {
+			return err
+		}
+		path += endDeleted
+	}
+	op.later(path)
 	return nil
 }

@@ -37,8 +37,7 @@ func (s *Shard) drainTurn() {
 	switch {
 	case s.sw.final && s.sw.state == sweepIdle && s.clean.now == nil:
 		// Files on their way out go first: a start after a clean stop looks for none.
-		k := &s.keep
-		s.drained = len(k.starts)+len(k.removed)+len(k.drops)+len(s.clean.removal) == 0
+		s.drained = s.allRemoved()
 	case s.full && s.quiet() && s.now.Mono >= s.drainBy:
 		s.o.Log.Warn("stopped without writing all segments: the next start recovers from the journal",
 			"err", s.why)
@@ -57,6 +56,9 @@ func (s *Shard) jobsRunning() bool {
 
 // Next is when Turn wants to be called again without another cause.
 func (s *Shard) Next() clock.Instant {
+	if s.readNow() {
+		return s.now.Mono
+	}
 	if s.err != nil {
 		return clock.Never
 	}
@@ -67,6 +69,7 @@ func (s *Shard) Next() clock.Instant {
 	if s.draining {
 		at = s.roundWake() // there are no more rounds of retention
 	}
+	at = min(at, s.nextRemoval())
 	if s.full {
 		at = min(at, s.fullUntil)
 	}

@@ -12,6 +12,7 @@ type finding struct {
 	ts   int64 // the first record with at least this time is wanted
 	from int64 // batches below need not be looked at
 	end  int64 // of the log when it began
+	base int64 // of the segment whose time index was asked, −1: none
 }
 
 // findResult is what the find job answers.
@@ -28,14 +29,8 @@ type findResult struct {
 // comes with Results: Offset −1 when there is none.
 func (s *Shard) FindTime(l *Log, ts int64) (id uint32) {
 	s.rd.lastID++
-	f := &finding{id: s.rd.lastID, log: l, ts: ts, end: l.marks.End}
-	for _, g := range l.segs {
-		if g.maxTime >= ts && g.end > l.marks.Start {
-			s.findIn(f, g)
-			return f.id
-		}
-	}
-	s.findAnswer(f, findResult{})
+	f := &finding{id: s.rd.lastID, log: l, ts: ts, end: l.marks.End, base: -1}
+	s.findFrom(f)
 	return f.id
 }
 
@@ -53,7 +48,7 @@ func (s *Shard) FindMaxTime(l *Log) (id uint32) {
 		s.findAnswer(f, findResult{})
 		return f.id
 	}
-	f.ts, f.from = best.maxTime, best.maxAt
+	f.ts, f.from, f.base = best.maxTime, best.maxAt, best.base
 	s.findFrom(f)
 	return f.id
 }
@@ -83,70 +78,55 @@ func (s *Shard) findIn(f *finding, g *seg) {
 	})
 }
 
-// findFrom looks at the batches from f.from on: in memory at once, else by reading.
+// findFrom looks at the batches from f.from on.
 func (s *Shard) findFrom(f *finding) {
-	l := f.log
-	for {
-		if l.dropped || f.from >= f.end || f.from >= l.marks.End {
-			s.findAnswer(f, findResult{})
-			return
-		}
-		f.from = max(f.from, l.marks.Start)
-		exts, where := l.Locate(f.from, l.marks.End, maxChunk/4, true, nil)
-		if where == Cold {
-			r := s.newReading(l, f.from, l.marks.End, maxChunk)
-			r.find = f
-			return
-		}
-		if where != InMemory || len(exts) == 0 {
-			s.findAnswer(f, findResult{})
-			return
-		}
-		var b []byte
-		for _, e := range exts {
-			b = append(b, e.Mem...)
-			s.pool.Release(e.Buf)
-		}
-		if s.findAmong(f, b) {
-			return
-		}
-	}
+	s.newReading(f.log, f.from, f.end, 0).find = f
 }
 
-// findAmong looks for the batch; true: a job looks into it.
-func (s *Shard) findAmong(f *finding, b []byte) bool {
-	for len(b) > 0 {
-		v, rest, err := batch.Next(b)
-		if err != nil {
-			s.findAnswer(f, findResult{code: protocol.CorruptMessage})
-			return true
-		}
-		f.from = v.NextOffset()
-		if v.MaxTimestamp() >= f.ts {
-			own := batch.View(append([]byte(nil), v...))
-			ts, start := f.ts, f.log.marks.Start
-			s.job(jobFind, f, func() any { return findRecord(own, ts, start) })
-			return true
-		}
-		b = rest
+// findPlace says where a search goes on: in the first segment from f.from on that has
+// such a record, by its time index. False: it is over, or a job looks that up.
+func (s *Shard) findPlace(r *reading) bool {
+	f, l := r.find, r.log
+	f.from = max(f.from, l.marks.Start)
+	if r.seg != nil && !r.seg.gone && r.pos >= 0 {
+		r.from = f.from
+		return true // in the midst of one
 	}
-	return false
+	if f.from >= min(f.end, l.marks.End) {
+		s.answer(r, protocol.None)
+		return false
+	}
+	g := l.segmentOf(f.from)
+	for g != nil && (g.maxTime < f.ts || g.end <= f.from) {
+		g = l.after(g)
+	}
+	if g == nil {
+		s.answer(r, protocol.None)
+		return false
+	}
+	f.from = max(f.from, g.base)
+	if f.base != g.base {
+		f.base = g.base
+		s.freeReading(r)
+		s.findIn(f, g)
+		return false
+	}
+	r.from, r.limit, r.seg, r.pos = f.from, f.end, nil, -1
+	return true
 }
 
-// findNext goes on with what a cold read brought.
-func (s *Shard) findNext(r *reading, b []byte) {
+// looksInto leaves the batch that may have the record to a job. False: it has none.
+func (s *Shard) looksInto(r *reading, h *walkHead) bool {
 	f := r.find
-	more := !s.findAmong(f, b)
-	s.freeReading(r)
-	if more {
-		s.findFrom(f)
+	f.from = h.after
+	if h.newest < f.ts {
+		return false
 	}
-}
-
-func (s *Shard) findFailed(r *reading, code protocol.Code) {
-	f := r.find
+	own := batch.View(s.rd.walk.copy(nil, h.pos, h.pos+h.size))
+	ts, start := f.ts, f.log.marks.Start
 	s.freeReading(r)
-	s.findAnswer(f, findResult{code: code})
+	s.job(jobFind, f, func() any { return findRecord(own, ts, start) })
+	return true
 }
 
 // maxInflated bounds what a batch may grow to when a search looks into it.

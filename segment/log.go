@@ -42,9 +42,6 @@ type Log struct {
 	sweepGoal int64
 	slot      int // in shard.list
 
-	hints  [4]hint
-	hintAt uint8
-
 	known knownState // of the checkpoint it was restored from
 	clean logClean
 }
@@ -86,6 +83,7 @@ type seg struct {
 	gen       uint64 // of the swap that made it, as long as the book has that; 0: none
 
 	cache *loadedIndex
+	cold  []*stretch // of the file, in memory, by position
 }
 
 // Marks are the log's positions now.

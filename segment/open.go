@@ -86,6 +86,16 @@ type opening struct {
 	chains             []chain
 	progress           progress
 	dirs               map[string]string // names under log/, and the data directory of each
+
+	lateMu sync.Mutex
+	late   []string // files to be removed after the start
+}
+
+// later leaves the removal of a large file for after the start.
+func (op *opening) later(path string) {
+	op.lateMu.Lock()
+	defer op.lateMu.Unlock()
+	op.late = append(op.late, path)
 }
 
 // Open reads checkpoints and journals, and returns shards that are ready to serve:

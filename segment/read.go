@@ -1,44 +1,44 @@
 package segment
 
 import (
-	"errors"
 	"sort"
 	"time"
 
-	"millrace/internal/arena"
+	"millrace/internal/invariant"
 	"millrace/protocol"
-	"millrace/protocol/batch"
 	"millrace/segment/index"
 	"millrace/segment/seal"
 )
 
-// reader serves what is older than memory: index lookup, a read through the ring
-// into the arena, a check of every batch's CRC.
+// reader serves what is older than memory: index lookup, stretches of the file, a
+// check of every batch's CRC; all readers share what was read and checked.
 type reader struct {
-	queue         []*reading // not yet in flight
-	waiting       []*reading // for an index or an open file
+	queue         []*reading // can go on, or want memory
+	indexing      []*reading // wait for an index
 	results, told []Result
+	extents, lent []Extent // of results, and of told
 	lastID        uint32
 	spare         *reading
+	more          bool // the queue can go on at once
+	walk          walker
+	hints         [256]hint
 	cached        []*seg // with an index in memory, oldest first
 	cachedBytes   int64
 }
 
-// reading is one cold read.
+// reading is one cold read, or one search.
 type reading struct {
 	id          uint32
 	log         *Log
 	seg         *seg
 	from, limit int64
 	max         int
-	pos         int64 // in the segment, of the first batch to look at
-	need        int   // bytes wanted from pos on; 0: by max
-	buf         *arena.Buf
-	skew        int // pos − the aligned position that the buffer begins at
-	got         int // bytes in the buffer, skew included
-	fileEnd     int // bytes of the buffer that come from the file
-	memAbs      int64
-	find        *finding // nil: a Read
+	pos         int64      // in the segment, of the first batch to look at; −1: not known
+	exact       bool       // a batch begins there, as sure as can be
+	steady      bool       // it goes on where another ended: read ahead
+	need        int64      // position up to which it waits for bytes
+	uses        []*stretch // that it waits for, and that must stay meanwhile
+	find        *finding
 	next        *reading
 }
 
@@ -57,6 +57,8 @@ const (
 	indexCache = 16 << 20
 	// retryMemory is how soon a read asks again for memory.
 	retryMemory = time.Millisecond
+	// walkWork is what walking over a batch counts, in bytes that are checked.
+	walkWork = 64
 )
 
 // Read reads whole batches from the one that holds offset from, below limit and
@@ -81,70 +83,130 @@ func (s *Shard) newReading(l *Log, from, limit int64, max int) *reading {
 	return r
 }
 
-// Results are the answers since the last call; valid until the next.
+// Results are the answers since the last call; valid until the next. Readings whose bytes
+// have come are looked at first.
 func (s *Shard) Results() []Result {
-	clear(s.rd.told)
-	s.rd.told, s.rd.results = s.rd.results, s.rd.told[:0]
-	return s.rd.told
+	rd := &s.rd
+	s.runReads()
+	clear(rd.told)
+	rd.told, rd.results = rd.results, rd.told[:0]
+	clear(rd.lent)
+	rd.lent, rd.extents = rd.extents, rd.lent[:0]
+	return rd.told
 }
 
-// readTurn starts what can be started.
+// outcome is how far a reading came.
+type outcome uint8
+
+const (
+	readOver    outcome = iota // answered
+	readWaits                  // for an index, or for bytes
+	readHungers                // for memory
+	readTired                  // the turn's work is done
+)
+
+// readTurn takes readings that came in this turn as far as they come, and sends reads off.
 func (s *Shard) readTurn(out *Effects) {
-	rd := &s.rd
+	s.runReads()
+	s.cold.pace(s)
+	if len(s.cold.fills) > 0 {
+		s.fill(out)
+	}
+}
+
+// readNow says that there are answers to fetch, or work for another turn.
+func (s *Shard) readNow() bool { return s.rd.more || len(s.rd.results) > 0 }
+
+// runReads takes readings as far as they come, within the work of one turn.
+func (s *Shard) runReads() {
+	rd, c := &s.rd, &s.cold
+	rd.more = false
 	if len(rd.queue) == 0 {
 		return
 	}
+	queue := rd.queue
+	rd.queue = rd.queue[len(queue):]
+	tired := (*reading)(nil)
 	kept := 0
-	for i := 0; i < len(rd.queue); i++ {
-		r := rd.queue[i]
-		if !s.startRead(r, out) {
-			rd.queue[kept] = r
+	for i, r := range queue {
+		if c.work <= 0 {
+			rd.more = true
+			kept += copy(queue[kept:], queue[i:])
+			break
+		}
+		switch s.advance(r) {
+		case readTired:
+			tired = r // others first
+		case readHungers:
+			queue[kept] = r
 			kept++
 		}
 	}
-	clear(rd.queue[kept:])
-	rd.queue = rd.queue[:kept]
+	added := rd.queue
+	rd.queue = queue[:kept]
+	clear(queue[kept:])
+	rd.queue = append(rd.queue, added...)
+	if tired != nil {
+		rd.queue = append(rd.queue, tired)
+		rd.more = true
+	}
 }
 
-// startRead takes a reading as far as its IO. False: it stays queued for memory.
-func (s *Shard) startRead(r *reading, out *Effects) bool {
-	l := r.log
-	if l.dropped {
-		s.answer(r, protocol.UnknownTopicOrPartition)
-		return true
+// advance takes one reading as far as it comes.
+func (s *Shard) advance(r *reading) outcome {
+	uses := r.uses
+	r.uses = nil
+	how := s.proceed(r)
+	leave(uses)
+	return how
+}
+
+// leave ends a reading's use of stretches.
+func leave(uses []*stretch) {
+	for _, st := range uses {
+		st.users--
 	}
-	if r.from < l.marks.Start || r.from >= l.marks.End {
-		s.answer(r, protocol.OffsetOutOfRange)
-		return true
+}
+
+func (s *Shard) proceed(r *reading) outcome {
+	l := r.log
+	if r.find != nil && !l.dropped {
+		if !s.findPlace(r) {
+			return readOver
+		}
+	}
+	switch {
+	case l.dropped:
+		return s.answer(r, protocol.UnknownTopicOrPartition)
+	case r.from < l.marks.Start || r.from >= l.marks.End:
+		return s.answer(r, protocol.OffsetOutOfRange)
 	}
 	if r.seg == nil || r.seg.gone {
 		r.seg, r.pos = l.segmentOf(r.from), -1
 	}
-	for r.seg.gaps && (r.seg.size == 0 || r.pos >= r.seg.size) { // nothing is left behind from
-		r.from, r.pos, r.need = max(r.from, r.seg.end), -1, 0
-		if r.from >= min(r.limit, l.marks.End) {
-			s.answer(r, protocol.None)
-			return true
-		}
-		r.seg = l.segmentOf(r.from)
+	if g := r.seg; g.cache == nil && g.sums.needTable(g) {
+		s.awaitIndex(r)
+		return readWaits
 	}
-	g := r.seg
 	if r.pos < 0 && !s.locate(r) {
-		return true // waits for the index
+		return readWaits
 	}
-	mem, abs := l.memoryOf(g)
-	if r.pos < mem && g.fd.f == nil {
-		s.rd.waiting = append(s.rd.waiting, r)
-		s.prepare(g, g.alloc)
-		return true
-	}
-	return s.sendRead(r, mem, abs, out)
+	return s.walk(r)
 }
 
 // segmentOf is the segment that holds offset.
 func (l *Log) segmentOf(offset int64) *seg {
 	i := sort.Search(len(l.segs), func(i int) bool { return l.segs[i].base > offset })
 	return l.segs[max(i-1, 0)]
+}
+
+// after is the segment that follows, nil: none.
+func (l *Log) after(g *seg) *seg {
+	i := sort.Search(len(l.segs), func(i int) bool { return l.segs[i].base > g.base })
+	if i == len(l.segs) {
+		return nil
+	}
+	return l.segs[i]
 }
 
 // memoryOf says from where on a segment's bytes are in the tail, and where there.
@@ -160,251 +222,223 @@ func (l *Log) memoryOf(g *seg) (pos, abs int64) {
 // locate finds where to begin. False: the reading waits for the index.
 func (s *Shard) locate(r *reading) bool {
 	g, x := r.seg, &r.seg.index
-	for i := range r.log.hints {
-		if h := &r.log.hints[i]; h.seg == g && h.offset == r.from {
-			r.pos = h.pos
+	if h := s.hint(g, r.from); h.seg == g && h.offset == r.from {
+		r.pos, r.exact, r.steady = h.pos, true, true
+		return true
+	}
+	r.exact = false
+	if r.from <= g.base {
+		r.pos, r.exact, r.steady = 0, true, true
+		return true
+	}
+	if r.find != nil {
+		if abs, ok := r.log.tail.find(r.from); ok {
+			live := r.log.tail.live()
+			c := live[chunkOf(live, abs)]
+			r.seg, r.pos, r.exact = c.seg, c.pos+abs-c.abs, true
 			return true
 		}
 	}
 	if n := len(x.fresh); n > 0 && x.fresh[0].offset <= r.from {
 		i := sort.Search(n, func(i int) bool { return x.fresh[i].offset > r.from })
-		r.pos = int64(x.fresh[i-1].pos)
+		r.pos, r.exact = int64(x.fresh[i-1].pos), true
 		return true
 	}
 	if x.offsets == 0 {
-		r.pos = 0
+		r.pos, r.exact = 0, true
 		return true
 	}
 	if g.cache != nil {
 		r.pos = int64(index.LookupOffset(g.cache.offsets, g.base, r.from))
+		r.exact = r.pos == 0 || !g.sums.unknown // then the index has a sum, too
 		return true
 	}
-	s.rd.waiting = append(s.rd.waiting, r)
-	s.loadIndex(g)
+	s.awaitIndex(r)
 	return false
 }
 
-// sendRead reads from the file what is not in memory, and takes the rest from the
-// tail. False: no memory now.
-func (s *Shard) sendRead(r *reading, mem, abs int64, out *Effects) bool {
-	g := r.seg
-	skew := r.pos - floor(r.pos)
-	n := int64(r.need)
-	if n == 0 {
-		n = min(int64(max(r.max, batch.HeaderSize))+readSlack, maxChunk-skew)
-	}
-	n = min(n, g.size-r.pos)
-	buf := s.readMemory(int(ceil(skew + n)))
-	if buf == nil {
-		return false
-	}
-	r.buf, r.skew, r.got = buf, int(skew), 0
-	end := r.pos + n
-	r.fileEnd = int(min(end, max(mem, r.pos)) - floor(r.pos))
-	if r.pos >= mem {
-		r.fileEnd = r.skew
-	}
-	r.memAbs = abs - mem // abs of a position p ≥ mem is memAbs + p
-	if r.pos < mem {
-		s.pin(g)
-		id := s.newOp(op{kind: opRead, read: r})
-		out.IO = append(out.IO, IO{ID: id, Kind: IORead, Fd: g.fd.f.Fd(), Off: floor(r.pos),
-			Mem: buf.Mem[:ceil(int64(r.fileEnd))]})
-		r.got = int(end - floor(r.pos)) // what it shall be
-		s.stats.ColdReads++
-		return true
-	}
-	r.got = int(end - floor(r.pos))
-	s.tailPart(r)
-	s.parse(r)
-	return true
+func (s *Shard) awaitIndex(r *reading) {
+	s.rd.indexing = append(s.rd.indexing, r)
+	s.loadIndex(r.seg)
 }
 
-// readMemory is memory for a cold read: cached chunks give way to it.
-func (s *Shard) readMemory(n int) *arena.Buf {
-	for {
-		if b := s.pool.Get(n); b != nil {
-			return b
+// hint is where a read that begins at offset would have been noted.
+func (s *Shard) hint(g *seg, offset int64) *hint {
+	return &s.rd.hints[uint64(g.base*31+offset)*0x9e3779b97f4a7c15>>56]
+}
+
+// walk goes from r.pos on over whatever is in memory, checks it, and answers with
+// what was asked for; or wants what is missing.
+func (s *Shard) walk(r *reading) outcome {
+	w, g, c := &s.rd.walk, r.seg, &s.cold
+	w.begin(s, r.log, g)
+	first, next := int64(-1), int64(-1) // of what is found: where it begins, the offset after it
+	p := r.pos
+	for p < g.size && (first < 0 || p < w.mem) {
+		if c.work <= 0 {
+			if first >= 0 {
+				break
+			}
+			r.pos, r.exact = p, r.exact || p > r.pos
+			return readTired
 		}
-		if !s.evict() {
-			return nil
+		h, ok := w.look(p, next)
+		if ok && (h.after > max(r.limit, r.from) || first >= 0 && p+h.size-first > int64(r.max)) {
+			break
+		}
+		if ok {
+			ok = w.take(&h, r.exact || p > r.pos)
+		}
+		if ok && first < 0 && next < 0 && h.base > r.from && h.base != g.base && !g.gaps {
+			ok, h.rule = false, "base offset" // that of another batch was looked for
+		}
+		if !ok {
+			if first >= 0 && (h.rule != "" || p-first >= min(int64(r.max), s.cell())/2) {
+				break
+			}
+			if h.rule != "" {
+				return s.damaged(r, p, h.rule)
+			}
+			return s.awaitBytes(r, first, next, p, &h)
+		}
+		c.work -= walkWork
+		next = h.after
+		if h.after > r.from {
+			if r.find != nil && s.looksInto(r, &h) {
+				return readOver
+			}
+			if r.find == nil && first < 0 {
+				first = p
+			}
+		}
+		p += h.size
+	}
+	if first >= 0 {
+		return s.readFound(r, first, p, next)
+	}
+	return s.readOn(r, p)
+}
+
+// awaitBytes wants what is missing of the batch at p. Who has found something answers
+// with that, unless more is on its way already.
+func (s *Shard) awaitBytes(r *reading, first, next, p int64, h *walkHead) outcome {
+	g, from, unit := r.seg, p, h.unit
+	if first >= 0 {
+		from, unit = first, first
+	}
+	invariant.Check(h.missing < s.rd.walk.mem) // I6
+	st := g.stretchAt(h.missing)
+	if st == nil {
+		if first >= 0 {
+			return s.readFound(r, first, p, next)
+		}
+		wish := from + int64(r.max) + readSlack
+		if r.steady {
+			wish = g.size
+		}
+		st = s.newStretch(g, h.missing, h.need, wish, s.rd.walk.mem, h.missing > unit)
+		if st == nil {
+			return readHungers
 		}
 	}
+	s.cold.touch(st)
+	r.exact = r.exact || from > r.pos
+	r.pos, r.need = from, max(h.need, from+min(int64(r.max), s.cell()))
+	st.waiting = append(st.waiting, r)
+	for _, x := range g.cold {
+		if x == st || x.pos < h.missing && x.end > unit {
+			x.users++
+			r.uses = append(r.uses, x)
+		}
+	}
+	return readWaits
 }
 
-// tailPart copies what lies behind the file's part out of the tail.
-func (s *Shard) tailPart(r *reading) {
-	if r.got <= r.fileEnd {
-		return
+// readFound answers with [from, to) of the segment, which ends below the offset next.
+func (s *Shard) readFound(r *reading, from, to, next int64) outcome {
+	rd, g := &s.rd, r.seg
+	*s.hint(g, next) = hint{seg: g, offset: next, pos: to}
+	k := len(rd.extents)
+	rd.extents = rd.walk.extents(rd.extents, from, to)
+	rd.results = append(rd.results, Result{
+		ID: r.id, Extents: rd.extents[k:len(rd.extents):len(rd.extents)],
+		Offset: -1, Time: -1, Epoch: -1,
+	})
+	if r.steady {
+		s.readAhead(r.log, g, to)
 	}
-	at := floor(r.pos) + int64(r.fileEnd)
-	t := &r.log.tail
-	if first := t.live(); len(first) > 0 && r.memAbs+at >= first[0].abs {
-		t.read(r.memAbs+at, r.buf.Mem[r.fileEnd:r.got])
-		return
-	}
-	r.got = r.fileEnd // given up meanwhile: the next read finds it in the file
+	s.freeReading(r)
+	return readOver
 }
 
-// readDone is the completion of a cold read.
-func (s *Shard) readDone(r *reading, res int32) {
-	g := r.seg
-	s.unpin(g)
-	switch {
-	case again(res):
-		s.requeue(r)
-		return
-	case res < 0:
-		s.o.Log.Error("reading a segment failed", "file", g.path(endLog), "pos", r.pos, "errno", -res)
-		s.answer(r, protocol.KafkaStorageError)
-		return
+// readAhead begins to read what follows the stretch that a steady reader has come to.
+func (s *Shard) readAhead(l *Log, g *seg, pos int64) {
+	c := &s.cold
+	if st := g.stretchAt(pos); st != nil {
+		pos = st.end
 	}
-	if r.log.dropped || g.gone && r.from < r.log.marks.Start {
-		s.requeue(r)
-		return
-	}
-	if int(res) < r.fileEnd {
-		if int(res) <= r.skew || floor(int64(res)) == 0 {
-			s.corrupt(r, "length")
+	limit, _ := l.memoryOf(g)
+	if pos >= limit {
+		if g = l.after(g); g == nil {
 			return
 		}
-		r.got = int(res) // short: what is there may do
-	} else {
-		s.tailPart(r)
+		pos = 0
+		limit, _ = l.memoryOf(g)
 	}
-	s.stats.ColdBytes += uint64(r.got)
-	s.parse(r)
+	if pos >= limit || g.stretchAt(pos) != nil ||
+		c.unread+s.cell() > s.pool.Budget()/coldShare/2 {
+		return
+	}
+	if st := s.newStretch(g, pos, 0, limit, limit, false); st != nil {
+		st.ahead = true
+		c.unread += int64(len(st.buf.Mem))
+	}
 }
 
-func (s *Shard) requeue(r *reading) {
-	if r.buf != nil {
-		s.pool.Release(r.buf)
-		r.buf = nil
+// readOn: this segment has nothing for the reading from p on.
+func (s *Shard) readOn(r *reading, p int64) outcome {
+	g := r.seg
+	if p < g.size {
+		return s.answer(r, protocol.None) // nothing whole below the limit
+	}
+	if r.find != nil {
+		r.find.from = max(r.find.from, g.end)
+	}
+	n := r.log.after(g)
+	if n == nil {
+		return s.answer(r, protocol.None)
+	}
+	r.seg, r.pos, r.exact, r.steady = n, 0, true, true // its last records were compacted away
+	if r.find != nil {
+		r.seg, r.pos = nil, -1
 	}
 	s.rd.queue = append(s.rd.queue, r)
+	s.rd.more = true
+	return readOver
 }
 
-// parse finds the whole batches that were asked for in the buffer.
-func (s *Shard) parse(r *reading) {
-	b := r.buf.Mem[r.skew:r.got]
-	from, to := 0, 0
-	next := int64(-1) // the offset after the last batch
-	for {
-		v, _, err := batch.Next(b[to:])
-		if errors.Is(err, batch.ErrShort) {
-			break
-		}
-		if err != nil {
-			s.corrupt(r, err.Error())
-			return
-		}
-		if v.BaseOffset() < r.seg.base || v.NextOffset() > r.seg.end || v.LastOffsetDelta() < 0 {
-			s.corrupt(r, "offset") // of no batch of this segment
-			return
-		}
-		if v.NextOffset() <= r.from { // begins before
-			to += len(v)
-			from = to
-			continue
-		}
-		if v.NextOffset() > r.limit || to > from && to+len(v)-from > r.max {
-			break
-		}
-		if from == to && v.BaseOffset() > r.from && v.BaseOffset() != r.seg.base && !r.seg.gaps ||
-			next >= 0 && v.BaseOffset() < next {
-			s.corrupt(r, "base offset")
-			return
-		}
-		if !v.CheckCRC() {
-			s.corrupt(r, "crc")
-			return
-		}
-		next = v.NextOffset()
-		to += len(v)
-		if r.find != nil && v.MaxTimestamp() >= r.find.ts {
-			break // this one is looked at now
-		}
-	}
-	if to > from {
-		s.readFound(r, b, from, to, next)
-		return
-	}
-	s.readMore(r, b[to:], int64(to))
-}
-
-// readFound answers with [from, to) of b.
-func (s *Shard) readFound(r *reading, b []byte, from, to int, next int64) {
-	h := &r.log.hints[r.log.hintAt%uint8(len(r.log.hints))]
-	r.log.hintAt++
-	*h = hint{seg: r.seg, offset: next, pos: r.pos + int64(to)}
-	if r.find != nil {
-		s.findNext(r, b[from:to])
-		return
-	}
-	s.rd.results = append(s.rd.results, Result{
-		ID: r.id, Buf: r.buf, Mem: b[from:to:to], Offset: -1, Time: -1, Epoch: -1,
-	})
-	r.buf = nil
-	s.freeReading(r)
-}
-
-// readMore goes on when the buffer ended before a whole batch that is wanted.
-func (s *Shard) readMore(r *reading, rest []byte, skipped int64) {
-	if len(rest) >= walkHeader {
-		v := batch.View(rest)
-		if next := v.NextOffset(); next > r.limit && next > r.from && next <= r.seg.end {
-			s.answer(r, protocol.None) // nothing whole below the limit
-			return
-		}
-		size := int64(v.Length()) + batch.LogOverhead
-		if size < batch.HeaderSize || size > r.seg.size-(r.pos+skipped) {
-			s.corrupt(r, "length")
-			return
-		}
-		if skipped == 0 && int64(len(rest)) >= size {
-			s.answer(r, protocol.None)
-			return
-		}
-		r.need = int(size)
-	} else {
-		r.need = 0
-		if skipped == 0 {
-			if r.seg.size-r.pos <= int64(len(rest)) && len(rest) > 0 {
-				s.corrupt(r, "length")
-				return
-			}
-			r.need = 2 * readSlack
-		}
-	}
-	r.pos += skipped
-	if r.pos >= r.seg.size && !r.seg.gaps {
-		s.corrupt(r, "offset")
-		return
-	}
-	s.requeue(r)
-}
-
-// corrupt says where the bytes are bad, and serves none of them.
-func (s *Shard) corrupt(r *reading, rule string) {
-	err := &CorruptError{r.seg.path(endLog), r.pos, rule}
+// damaged says where the bytes are bad, and serves none of them.
+func (s *Shard) damaged(r *reading, pos int64, rule string) outcome {
+	err := &CorruptError{r.seg.path(endLog), pos, rule}
 	s.o.Log.Error("segment is damaged", "err", err, "offset", r.from)
-	s.answer(r, protocol.CorruptMessage)
+	s.forget(r.seg) // the disk may do better the next time
+	return s.answer(r, protocol.CorruptMessage)
 }
 
 // answer ends a reading without bytes.
-func (s *Shard) answer(r *reading, code protocol.Code) {
+func (s *Shard) answer(r *reading, code protocol.Code) outcome {
 	if r.find != nil {
-		s.findFailed(r, code)
-		return
+		s.findAnswer(r.find, findResult{code: code})
+	} else {
+		s.rd.results = append(s.rd.results,
+			Result{ID: r.id, Code: code, Offset: -1, Time: -1, Epoch: -1})
 	}
-	s.rd.results = append(s.rd.results, Result{ID: r.id, Code: code, Offset: -1, Time: -1, Epoch: -1})
 	s.freeReading(r)
+	return readOver
 }
 
 func (s *Shard) freeReading(r *reading) {
-	if r.buf != nil {
-		s.pool.Release(r.buf)
-	}
+	leave(r.uses)
 	*r = reading{next: s.rd.spare}
 	s.rd.spare = r
 }
@@ -433,9 +467,6 @@ func (s *Shard) indexLoaded(g *seg, res loadedResult) {
 		s.rd.keepIndex(g, &loadedIndex{res.offsets, res.sums})
 	}
 	s.wake(g, res.err)
-	if g.gone {
-		s.rd.dropIndex(g)
-	}
 }
 
 func (x *loadedIndex) bytes() int64 { return int64(len(x.offsets) + x.sums.Bytes()) }
@@ -464,14 +495,11 @@ func (rd *reader) dropIndex(g *seg) {
 	}
 }
 
-// fileReady wakes what waited for an open file.
-func (s *Shard) fileReady(g *seg, err error) { s.wake(g, err) }
-
-// wake queues the readings that waited for something of a segment, or ends them.
+// wake queues the readings that waited for a segment's index, or ends them.
 func (s *Shard) wake(g *seg, err error) {
 	rd := &s.rd
-	kept := rd.waiting[:0]
-	for _, r := range rd.waiting {
+	kept := rd.indexing[:0]
+	for _, r := range rd.indexing {
 		switch {
 		case r.seg != g:
 			kept = append(kept, r)
@@ -481,6 +509,6 @@ func (s *Shard) wake(g *seg, err error) {
 			rd.queue = append(rd.queue, r)
 		}
 	}
-	clear(rd.waiting[len(kept):])
-	rd.waiting = kept
+	clear(rd.indexing[len(kept):])
+	rd.indexing = kept
 }

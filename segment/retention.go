@@ -1,8 +1,6 @@
 package segment
 
 import (
-	"errors"
-	"io/fs"
 	"path/filepath"
 	"time"
 
@@ -66,6 +64,7 @@ func (s *Shard) tend() {
 	if len(k.removed)+len(k.drops) > 0 && s.sw.state != sweepWriting {
 		s.startRemovals()
 	}
+	s.removeTurn()
 }
 
 // tendLog rolls by age and deletes by time and by size.
@@ -186,7 +185,7 @@ func (s *Shard) dropSegments(l *Log) {
 		s.sw.again = s.sw.again || g.written < g.size // it was, or will be, noted as written
 		l.bytes -= g.size
 		s.stats.Segments--
-		s.rd.dropIndex(g)
+		s.forget(g)
 		s.keep.removed = append(s.keep.removed, g)
 	}
 	l.segs = append([]*seg(nil), l.segs[n:]...)
@@ -239,14 +238,15 @@ func (s *Shard) startRemovals() {
 	if len(gone) > 0 {
 		sh, files, root := s.shared, s.o.FS, s.o.Dir
 		weak := s.o.Durability == Write // what moved the start is not durable yet
+		budget := s.removable()
 		k.jobs++
 		s.job(jobRemove, nil, func() any {
 			if weak {
 				if err := files.SyncFS(root); err != nil {
-					return err
+					return removal{err: err}
 				}
 			}
-			return removeSegments(sh, files, gone)
+			return removeSegments(sh, files, gone, budget)
 		})
 	}
 	clear(k.removed[len(kept):])
@@ -261,8 +261,11 @@ func (s *Shard) startRemovals() {
 			s.closeFile(g)
 		}
 		sh, files, dir, id := s.shared, s.o.FS, l.dir(), l.TP.Topic
+		budget := s.removable()
 		k.jobs++
-		s.job(jobDropDir, nil, func() any { return removePartition(sh, files, dir, id.String()) })
+		s.job(jobRemove, nil, func() any {
+			return removePartition(sh, files, dir, id.String(), budget)
+		})
 	}
 	clear(k.drops[len(drops):])
 	k.drops = drops
@@ -278,43 +281,25 @@ func (l *Log) busy() bool {
 	return false
 }
 
-func removeSegments(sh *shared, files vfs.FS, gone []syncItem) any {
-	for _, g := range gone {
-		err := sh.inDir(files, g.dir, g.id, false, func() error {
-			return removeSegment(files, g.dir, g.base)
-		})
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
+// removeSegments renames first, so that a crash between leaves no half segment.
+func removeSegments(sh *shared, files vfs.FS, gone []syncItem, b removeBudget) removal {
+	paths, err := renameDeleted(sh, files, gone)
+	if err != nil {
+		return removal{paths, err}
 	}
-	return nil
-}
-
-// removeSegment renames first, so that a crash between leaves no half segment.
-func removeSegment(files vfs.FS, dir string, base int64) error {
-	for _, ending := range endings {
-		name := segmentPath(dir, base, ending)
-		if err := files.Rename(name, name+endDeleted); err != nil {
-			continue // an index that never was
-		}
-		if err := files.Remove(name + endDeleted); err != nil {
-			return err
-		}
-	}
-	return nil
+	left, err := removeSome(files, paths, b)
+	return removal{left, err}
 }
 
 // removePartition removes a dropped topic's directory, if it is still that topic's:
 // one of the same name may have taken its place.
-func removePartition(sh *shared, files vfs.FS, dir, id string) any {
+func removePartition(sh *shared, files vfs.FS, dir, id string, b removeBudget) removal {
 	gone := dir + "." + id + deletedDir
 	if err := moveAway(sh, files, dir, id, gone); err != nil {
-		return err
+		return removal{err: err}
 	}
-	if err := files.RemoveAll(gone); err != nil {
-		return err
-	}
-	return nil
+	left, err := removeSome(files, []string{gone}, b)
+	return removal{left, err}
 }
 
 func moveAway(sh *shared, files vfs.FS, dir, id, gone string) error {
@@ -332,20 +317,6 @@ func moveAway(sh *shared, files vfs.FS, dir, id, gone string) error {
 		return err
 	}
 	return files.SyncDir(filepath.Dir(dir))
-}
-
-func (s *Shard) removed(v any) {
-	s.keep.jobs--
-	if err, _ := v.(error); err != nil {
-		s.o.Log.Warn("deleting a segment failed", "err", err)
-	}
-}
-
-func (s *Shard) dirDropped(v any) {
-	s.keep.jobs--
-	if err, _ := v.(error); err != nil {
-		s.o.Log.Warn("deleting a partition failed", "err", err)
-	}
 }
 
 // Drop forgets a deleted topic's log; a helper removes its files.
@@ -369,7 +340,7 @@ func (s *Shard) Drop(l *Log) {
 	}
 	for _, g := range l.segs {
 		g.gone = true
-		s.rd.dropIndex(g)
+		s.forget(g)
 	}
 	s.keep.drops = append(s.keep.drops, l)
 	s.compactList()

@@ -101,6 +101,7 @@ func (r *rig) turn() {
 			if r.results[i] == nil {
 				r.results[i] = map[uint32]Result{}
 			}
+			res.Extents = append([]Extent(nil), res.Extents...)
 			r.results[i][res.ID] = res
 		}
 		s.Advanced()
@@ -175,7 +176,7 @@ func (r *rig) settle() {
 
 func (r *rig) anyBusy() bool {
 	for _, s := range r.shards {
-		if s.Next() <= r.now.Mono || len(s.rd.queue) > 0 {
+		if s.Next() <= r.now.Mono || len(s.rd.queue)+len(s.rm.queue) > 0 {
 			return true
 		}
 	}
@@ -236,7 +237,7 @@ func (r *rig) close() {
 	r.t.Helper()
 	for _, m := range r.results {
 		for _, res := range m {
-			if res.Buf != nil {
+			if len(res.Extents) > 0 {
 				r.t.Fatal("a result was not taken")
 			}
 		}
@@ -350,10 +351,7 @@ func (r *rig) readAll(l *Log, from, to int64, max int) []byte {
 			if res.Code != protocol.None {
 				r.t.Fatalf("cold read of %d: %v", from, res.Code)
 			}
-			got = append(got, res.Mem...)
-			if res.Buf != nil {
-				s.pool.Release(res.Buf)
-			}
+			got = append(got, r.take(s, res)...)
 		default:
 			r.t.Fatalf("locate %d in [%d, %d): %d", from, l.marks.Start, l.marks.End, where)
 		}
@@ -370,6 +368,15 @@ func (r *rig) readAll(l *Log, from, to int64, max int) []byte {
 		all = append(all, got...)
 	}
 	return all
+}
+
+// take copies what a cold read brought and gives its memory back.
+func (r *rig) take(s *Shard, res Result) (got []byte) {
+	for _, e := range res.Extents {
+		got = append(got, e.Mem...)
+		s.pool.Release(e.Buf)
+	}
+	return got
 }
 
 // await turns until the answer is there.

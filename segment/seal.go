@@ -135,6 +135,9 @@ func (g *seg) piece(t *seal.Table, pos int64) (seal.Piece, bool) {
 	return t.Find(pos)
 }
 
+// needTable says whether what a reader needs of the sums is in a file, or has to be made.
+func (x *sealing) needTable(g *seg) bool { return x.filed > 0 || x.unknown && g.finished }
+
 // checkPiece says which rule the bytes of a piece break, "" for none.
 func (g *seg) checkPiece(p seal.Piece, b []byte) (rule string) {
 	return seal.Check(g.sealID(), p, b)

@@ -38,7 +38,9 @@ type Shard struct {
 	files   fileCache
 	sw      sweep
 	rd      reader
+	cold    coldSet
 	keep    keeper
+	rm      remover
 	verify  verifier
 	reserve reserve
 	clean   cleaner
@@ -67,6 +69,7 @@ type Shard struct {
 type shared struct {
 	unswept  atomic.Int32 // cores that have not swept in this boot
 	released atomic.Bool  // journal files of earlier boots may be reused
+	wrote    atomic.Int64 // when some core last wrote to its journal, monotonic
 	failed   atomic.Bool  // some core's storage latched
 	serving  atomic.Bool  // recovery is done
 	// Held, by its name, by jobs that rely on a partition's directory, or move it.
@@ -116,6 +119,7 @@ type Stats struct {
 	Flushed      uint64
 	ColdReads    uint64
 	ColdBytes    uint64
+	ColdChecked  uint64 // bytes whose CRC was verified
 	Sweeps       uint64
 	Logs         int
 	Segments     int
@@ -136,11 +140,11 @@ const (
 
 // op is an IO in flight.
 type op struct {
-	kind  opKind
-	n     int32
-	next  uint32
-	chunk *chunk
-	read  *reading
+	kind    opKind
+	n       int32
+	next    uint32
+	chunk   *chunk
+	stretch *stretch
 }
 
 // jobKind says whose completion a job is.
@@ -156,7 +160,7 @@ const (
 	jobIndex
 	jobFind
 	jobRemove
-	jobDropDir
+	jobStep
 	jobVerify
 	jobReserve
 	jobClean
@@ -235,7 +239,7 @@ func (s *Shard) IODone(id uint32, res int32) {
 	case opFlush:
 		s.flushDone(o.chunk, res)
 	case opRead:
-		s.readDone(o.read, res)
+		s.readDone(o.stretch, res)
 	}
 }
 
@@ -260,9 +264,9 @@ func (s *Shard) JobDone(id uint32, v any) {
 	case jobFind:
 		s.found(slot.arg.(*finding), v.(findResult))
 	case jobRemove:
-		s.removed(v)
-	case jobDropDir:
-		s.dirDropped(v)
+		s.removed(v.(removal))
+	case jobStep:
+		s.removeStepped(v.(removal))
 	case jobVerify:
 		s.verified(v.([]missingFile))
 	case jobReserve:

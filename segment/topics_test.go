@@ -128,8 +128,9 @@ func TestLateJobs(t *testing.T) {
 	if err := task.syncOne(&item); err != nil {
 		t.Fatal(err)
 	}
-	if err := removeSegments(s.shared, s.o.FS, []syncItem{item}); err != nil {
-		t.Fatal(err)
+	all := removeBudget{removeBytes, removeFiles}
+	if r := removeSegments(s.shared, s.o.FS, []syncItem{item}, all); r.err != nil || len(r.left) > 0 {
+		t.Fatal(r)
 	}
 	r.settle()
 	if s.Err() != nil {

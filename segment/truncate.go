@@ -70,6 +70,7 @@ func (l *Log) cut(to int64) {
 	for k := len(l.segs); k > 0 && l.segs[k-1].base >= to; k-- {
 		x := l.segs[k-1]
 		x.gone = true
+		s.forget(x)
 		l.bytes -= x.size
 		s.keep.removed = append(s.keep.removed, x)
 		l.segs = l.segs[:k-1]

@@ -205,9 +205,11 @@ type Job struct {
 type Result struct {
 	ID     uint32
 	Code   protocol.Code // None, CORRUPT_MESSAGE, KAFKA_STORAGE_ERROR, OFFSET_OUT_OF_RANGE
-	Buf    *arena.Buf    // Read: one reference for the reader; nil with an error or nothing found
-	Mem    []byte        // Read: whole batches from the one that holds the offset
 	Offset int64         // Find*: −1 when there is none
 	Time   int64         // Find*: of that record, −1
 	Epoch  int32         // Find*: leader epoch of that record, −1
+
+	// Read: whole batches from the one that holds the offset, each piece with a
+	// reference for the reader. The list is valid until the next Results.
+	Extents []Extent
 }

@@ -1,6 +1,6 @@
 // Command sidebyside runs the benchmarks against a real Apache Kafka.
 //
-//	sidebyside produce|fetch|e2e
+//	sidebyside produce|fetch|e2e|cold
 //
 // Environment: QUICK=1 (a few seconds a load, for development), ONLY=load,load, ROUNDS=n,
 // MILLRACE_ARGS (more arguments of the broker).
@@ -32,8 +32,8 @@ func main() {
 }
 
 func run(ctx context.Context) error {
-	if len(os.Args) != 2 || bench.Loads(os.Args[1]) == nil {
-		return fmt.Errorf("usage: sidebyside produce|fetch|e2e")
+	if len(os.Args) != 2 || bench.Loads(os.Args[1]) == nil && os.Args[1] != "cold" {
+		return fmt.Errorf("usage: sidebyside produce|fetch|e2e|cold")
 	}
 	out, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
@@ -66,6 +66,9 @@ func run(ctx context.Context) error {
 		return err
 	}
 	defer os.RemoveAll(work)
+	if plan.Command == "cold" {
+		return cold(ctx, plan, repo, work, jars)
+	}
 	c := bench.New(plan, contestants(repo, work, jars))
 	measureErr := c.Measure(ctx)
 	if len(c.Runs) == 0 {
@@ -97,4 +100,42 @@ func contestants(repo, work string, jars *kafka.Jars) []*bench.Contestant {
 			"Apache Kafka "+kafka.Version+", flush of every message set, heap 1 GB",
 			map[string]string{"log.flush.interval.messages": "1"}),
 	}
+}
+
+// cold measures what a reader of old data does to writers. Ours has a fixed memory, so
+// that what is read is old for it.
+func cold(ctx context.Context, p bench.Plan, repo, work string, jars *kafka.Jars) error {
+	plan := bench.ColdPlan{Bytes: 20_000_000_000, Rounds: 4, Duration: 20 * time.Second, Rate: 2000,
+		WarmJVM: 30 * time.Second, Loadgen: p.Loadgen, Out: p.Out}
+	if os.Getenv("QUICK") != "" {
+		plan.Bytes, plan.Rounds, plan.Duration = 4_000_000_000, 2, 5*time.Second
+		plan.WarmJVM = 6 * time.Second
+	}
+	if os.Getenv("ROUNDS") != "" {
+		plan.Rounds = p.Rounds
+	}
+	if gb, err := strconv.ParseInt(os.Getenv("GB"), 10, 64); err == nil && gb > 0 {
+		plan.Bytes = gb * 1_000_000_000
+	}
+	args := append([]string{"--set", "memory.bytes=1073741824"},
+		strings.Fields(os.Getenv("MILLRACE_ARGS"))...)
+	c := bench.NewCold(plan, []*bench.Contestant{
+		bench.Millrace(filepath.Join(repo, "bin/millrace"), filepath.Join(work, bench.Ours),
+			bench.Ours, args...),
+		bench.Kafka(jars, filepath.Join(work, bench.Theirs), bench.Theirs,
+			"Apache Kafka "+kafka.Version+", default configuration (page cache), heap 1 GB", nil),
+	})
+	err := c.Measure(ctx)
+	if len(c.Runs) == 0 {
+		return err
+	}
+	c.Summary()
+	path, saveErr := c.Save(filepath.Join(repo, "bench/results"))
+	if saveErr == nil {
+		fmt.Printf("\nraw figures in %s\n", path)
+	}
+	if err != nil {
+		return err
+	}
+	return saveErr
 }

@@ -262,10 +262,10 @@ func (c *trialCore) look(got []byte) {
 
 // resultBytes are the bytes of a cold read's answer, whose memory is given back.
 func resultBytes(r *segment.Result, pool *arena.Pool) []byte {
-	if r.Buf == nil {
-		return nil
+	var got []byte
+	for _, e := range r.Extents {
+		got = append(got, e.Mem...)
+		pool.Release(e.Buf)
 	}
-	got := append([]byte(nil), r.Mem...)
-	pool.Release(r.Buf)
 	return got
 }

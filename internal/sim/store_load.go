@@ -383,8 +383,10 @@ func (c *shardCore) answered(r segment.Result) {
 	if q.cursor != nil {
 		q.cursor.busy = false
 	}
-	if r.Buf != nil {
-		c.pin(r.Buf, r.Mem)
+	var got []byte
+	for _, e := range r.Extents {
+		got = append(got, e.Mem...)
+		c.pin(e.Buf, e.Mem)
 	}
 	if p.dropped || s.w.Disk.Off() || s.trouble.hit() && r.Code != protocol.None {
 		return
@@ -403,7 +405,7 @@ func (c *shardCore) answered(r segment.Result) {
 		}
 		return
 	}
-	if len(r.Mem) == 0 {
+	if len(got) == 0 {
 		if p.topic.cfg.Compact && q.from >= m.Start {
 			s.missing(p, q.from, q.limit)
 			if q.cursor != nil {
@@ -414,7 +416,7 @@ func (c *shardCore) answered(r segment.Result) {
 		s.check(q.from < m.Start, "%v: a cold read from %d found nothing", p, q.from)
 		return
 	}
-	next := s.compare(p, r.Mem, q.from, q.limit, q.max)
+	next := s.compare(p, got, q.from, q.limit, q.max)
 	if q.cursor != nil {
 		q.cursor.at = next
 	}
