@@ -3,6 +3,7 @@ package segment
 import (
 	"bytes"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"millrace/internal/vfs"
@@ -52,6 +53,8 @@ type SegmentInfo struct {
 	Sums               int64  // of .sums; −1: unknown
 	OffsetSum, TimeSum uint32 // CRCs of the indexes
 	Open               seal.Running
+	Pieces             []seal.Piece // closed, and not yet in .sums
+	Generation         uint64       // of the compaction that made it, when a book names it
 }
 
 // DirectoryID is the one that a journal, a checkpoint or journal/boot names.
@@ -105,13 +108,19 @@ func (r *logRecord) info() (l LogInfo, rule string) {
 		if i > 0 && r.segs[i-1].end != s.base || s.size < 0 || s.end < s.base {
 			return l, "segments"
 		}
-		l.Segments = append(l.Segments, SegmentInfo{
-			ID:  seal.ID{Topic: r.tp.Topic, Partition: r.tp.Partition, Base: s.base},
-			End: s.end, Size: s.size, Created: s.created, MaxTime: s.maxTime, MaxAt: s.maxAt,
-			Sealed: s.sealed, Gaps: s.gaps, OnDisk: s.onDisk, Offsets: s.offsets,
-			Times: s.times, Sums: s.sums, OffsetSum: s.offsetSum, TimeSum: s.timeSum,
-			Open: seal.Running{Begin: s.sumBegin, Sum: s.sum},
-		})
+		l.Segments = append(l.Segments, s.info(r.tp))
+	}
+	if n := len(l.Segments); len(r.pending) > 0 {
+		g := &seg{}
+		if n > 0 {
+			last := &r.segs[n-1]
+			g.base, g.end, g.size, g.sealed = last.base, last.end, last.size, last.sealed
+			g.sums.run.Begin = last.sumBegin
+		}
+		if n == 0 || !g.restorePending(r.pending) {
+			return l, "pending index entries"
+		}
+		l.Segments[n-1].Pieces = g.sums.fresh
 	}
 	if err := l.Producers.Decode(r.producers); err != nil {
 		return l, "producers"
@@ -120,6 +129,58 @@ func (r *logRecord) info() (l LogInfo, rule string) {
 		return l, "epochs"
 	}
 	return l, ""
+}
+
+func (s *segRecord) info(tp protocol.TopicPartition) SegmentInfo {
+	return SegmentInfo{
+		ID:  seal.ID{Topic: tp.Topic, Partition: tp.Partition, Base: s.base},
+		End: s.end, Size: s.size, Created: s.created, MaxTime: s.maxTime, MaxAt: s.maxAt,
+		Sealed: s.sealed, Gaps: s.gaps, OnDisk: s.onDisk, Offsets: s.offsets,
+		Times: s.times, Sums: s.sums, OffsetSum: s.offsetSum, TimeSum: s.timeSum,
+		Open: seal.Running{Begin: s.sumBegin, Sum: s.sum},
+	}
+}
+
+// CleanerName is the file that has the swaps of compaction.
+func CleanerName(dir string) string { return cleanerName(dir) }
+
+// ReadCleaner reads that file: the segments that compaction made, which stand for those
+// that an older checkpoint has of the same offsets.
+func ReadCleaner(b []byte, dir [16]byte) (swaps map[protocol.TopicPartition][]SegmentInfo, rule string) {
+	book, rule := parseCleanBook(b, dir)
+	if rule != "" {
+		return nil, rule
+	}
+	swaps = map[protocol.TopicPartition][]SegmentInfo{}
+	for tp, e := range book {
+		for i := range e.swaps {
+			s := e.swaps[i].seg.info(tp)
+			s.Generation = e.swaps[i].gen
+			swaps[tp] = append(swaps[tp], s)
+		}
+	}
+	return swaps, ""
+}
+
+// Swap puts a segment that compaction made in the place of those that it stands for.
+func (l *LogInfo) Swap(s SegmentInfo) {
+	from := 0
+	for from < len(l.Segments) && l.Segments[from].ID.Base < s.ID.Base {
+		from++
+	}
+	to := from
+	for to < len(l.Segments) && l.Segments[to].End <= s.End {
+		to++
+	}
+	if to == from || l.Segments[to-1].End != s.End || !l.Segments[to-1].Sealed {
+		return
+	}
+	l.Segments = slices.Replace(l.Segments, from, to, s)
+}
+
+// CleanedFile is the first name of a compacted segment's file.
+func CleanedFile(dir string, base int64, ending string, gen uint64) string {
+	return filepath.Join(dir, cleanedName(base, ending, gen))
 }
 
 // ReadBoot reads journal/boot.

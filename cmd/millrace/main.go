@@ -7,6 +7,7 @@ import (
 
 	"millrace/internal/cli"
 	"millrace/internal/cli/doctor"
+	"millrace/internal/cli/dump"
 
 	"github.com/spf13/cobra"
 )
@@ -17,6 +18,6 @@ func main() {
 
 func root() *cobra.Command {
 	cmd := cli.Noun("millrace", "A log engine that speaks Kafka's protocol", cli.Commands()...)
-	cmd.AddCommand(serveCommand(), doctor.Command(), versionCommand())
+	cmd.AddCommand(serveCommand(), dump.Command(), doctor.Command(), versionCommand())
 	return cmd
 }

@@ -71,6 +71,7 @@ var rooms = []room{
 	{path: "internal/mutant"},
 	{path: "internal/deps", external: []string{"*"}},
 	{path: "internal/tidy"},
+	{path: "internal/cli/dump", project: []string{"internal/cli", "segment"}, external: []string{"github.com/spf13"}},
 	{path: "internal/cli", project: []string{"netio"}, external: []string{"github.com/spf13", franz, xsys}},
 	{path: "internal/admin", external: []string{"github.com/prometheus", kmsg}},
 	{path: "internal/admin/status"},

@@ -111,7 +111,7 @@ func Open(o Options) (*Quorum, error) {
 	}
 	q, err := open(o, l, st, st)
 	if err != nil {
-		return nil, errors.Join(err, st.Close())
+		return nil, fmt.Errorf("hraft: %s: %w", o.Dir, errors.Join(err, st.Close()))
 	}
 	q.store, q.spare = st, st.fs
 	_, _ = q.low() // puts space aside
