@@ -6,6 +6,8 @@ import (
 	"runtime"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kmsg"
+
 	"millrace/internal/clock"
 	"millrace/netio"
 	"millrace/protocol"
@@ -156,6 +158,40 @@ func TestWaitingHoldsNothing(t *testing.T) {
 				if x.task != nil {
 					t.Error("a deadline is left")
 				}
+			}
+		}
+	}
+}
+
+// A client that closes only its sending side gets all its answers, and then the end: a
+// fetch that would wait for more is answered with what there is.
+func TestHalfClosed(t *testing.T) {
+	for cores := 1; cores <= 2; cores++ {
+		r := newRig(t, cores)
+		r.create("t", 2)
+		a := r.connect(0)
+		for part := range int32(2) {
+			r.ask(a, produceRequest("t", part, records(5, "value")))
+			b, live := r.connect(0), r.cores[0].conns.live
+			f := fetchRequest("t", part, 0, 1<<30)
+			f.MinBytes = 1 << 20
+			p := produceRequest("t", part, records(1, "value"))
+			r.write(b, formatter.AppendRequest(nil, f, 42))
+			r.write(b, formatter.AppendRequest(nil, p, 42))
+			if len(r.ends[b].got) > 0 {
+				t.Fatal("answered before the end")
+			}
+			r.ends[b].shut = true
+			r.feed(b)
+			r.run()
+			if got := onePart(t, r.answer(b, f)); len(got.RecordBatches) == 0 {
+				t.Error("the fetch got nothing")
+			}
+			if code := r.answer(b, p).(*kmsg.ProduceResponse).Topics[0].Partitions[0].ErrorCode; code != 0 {
+				t.Errorf("produce: code %d", code)
+			}
+			if n := r.cores[0].conns.live; n != live-1 {
+				t.Errorf("%d connections, want %d", n, live-1)
 			}
 		}
 	}

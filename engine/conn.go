@@ -42,6 +42,7 @@ type conn struct {
 	local     string // the address that it connected to
 	used      bool
 	closing   bool // no more reads or sends; waits for ops in flight
+	ended     bool // the client sends no more; it is answered and then closed
 	producer  bool // has sent Produce: not read while storage is behind
 
 	rx      *arena.Buf

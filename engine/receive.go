@@ -16,6 +16,10 @@ func (c *Core) read(cn *conn) {
 	if !cn.open() || cn.reading != readNone || cn.starved || c.stopping {
 		return
 	}
+	if cn.ended {
+		c.endWhenAnswered(cn)
+		return
+	}
 	if cn.producer && (c.produces.held() || c.kitchen.full(c)) || !c.makeRoom(cn) {
 		c.starve(cn)
 		return
@@ -98,8 +102,11 @@ func (c *Core) received(d *netio.Completion) {
 		c.goQuiet(cn)
 	case d.Res == -int32(syscall.EAGAIN) || d.Res == -int32(syscall.EINTR):
 		c.read(cn)
-	case d.Res <= 0:
+	case d.Res < 0:
 		c.hangUp(cn)
+	case d.Res == 0:
+		cn.ended = true
+		c.dispatch(cn)
 	default:
 		cn.cancel = false
 		cn.lastUsed = c.now.Mono
@@ -108,6 +115,24 @@ func (c *Core) received(d *netio.Completion) {
 			cn.rxSize *= 2
 		}
 		c.dispatch(cn)
+	}
+}
+
+// endWhenAnswered ends a connection whose client sends no more. What it asked before is
+// answered first, as Kafka does: it may have closed one direction only. A fetch does not
+// wait for more, since most such clients are gone.
+func (c *Core) endWhenAnswered(cn *conn) {
+	for s := cn.head; s != cn.tail; s++ {
+		if a := cn.at(s); a.state == answerPending && a.fetch != nil {
+			c.fetches.expired(c, a.fetch)
+		}
+	}
+	if cn.rx != nil && cn.wr == cn.rd {
+		c.releaseRx(cn.rx)
+		cn.rx, cn.rd, cn.wr = nil, 0, 0
+	}
+	if cn.inFlight() == 0 && !cn.sending {
+		c.hangUp(cn)
 	}
 }
 
