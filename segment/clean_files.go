@@ -274,7 +274,10 @@ func (p *logPlace) put(base int64, gen uint64, old []int64) (gone []string, err 
 				}
 			}
 		}
-		return nil
+		if len(old) == 0 {
+			return nil
+		}
+		return p.files.SyncDir(p.dir) // a start after a clean stop looks for none of them
 	})
 	return gone, err
 }
