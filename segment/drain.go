@@ -13,6 +13,10 @@ func (s *Shard) Drain() { s.draining = true }
 // Drained says that the clean stop is done and nothing is in flight.
 func (s *Shard) Drained() bool { return s.drained }
 
+// Partly says that a clean stop found no space for what the journal holds: the segments
+// are not whole, and the next start replays.
+func (s *Shard) Partly() bool { return s.partly }
+
 // quiet says that all that was appended is durable in the journal.
 func (s *Shard) quiet() bool {
 	st := &s.st
@@ -41,7 +45,7 @@ func (s *Shard) drainTurn() {
 	case s.full && s.quiet() && s.now.Mono >= s.drainBy:
 		s.o.Log.Warn("stopped without writing all segments: the next start recovers from the journal",
 			"err", s.why)
-		s.drained = true
+		s.drained, s.partly = true, true
 	}
 }
 

@@ -59,6 +59,9 @@ func TestStopAndStartOnFullDisk(t *testing.T) {
 		}
 		r.perform(len(r.waiting))
 	}
+	if !s.Partly() {
+		t.Fatal("all was written to a full disk")
+	}
 	r.close()
 
 	r.fs.SetCapacity(r.fs.Used())

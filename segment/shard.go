@@ -61,6 +61,7 @@ type Shard struct {
 	recovering     bool
 	draining       bool
 	drained        bool
+	partly         bool          // drained on a full disk: not all is in segments
 	drainBy        clock.Instant // on a full disk a clean stop ends then
 	stats          Stats
 }
