@@ -126,8 +126,8 @@ func (b *Broker) openStorage() error {
 	}
 	shards, rep, err := segment.Open(segment.Options{
 		FS: b.cfg.FS, Dir: b.cfg.DataDir, Also: b.cfg.AlsoDirs, Directory: directory, Pools: b.pools[:n],
-		Durability:  b.cfg.Durability,
-		JournalFile: b.cfg.JournalFile, JournalMax: b.cfg.JournalMaxBytes / int64(n),
+		Durability: b.cfg.Durability,
+		JournalDir: b.cfg.JournalDir, JournalFile: b.cfg.JournalFile, JournalMax: b.cfg.JournalMaxBytes / int64(n),
 		CacheBytes: b.cfg.CacheBytes / int64(n), Log: b.cfg.Log, Now: b.cfg.Clock.Now,
 		Serial: b.cfg.serial, OpenFiles: segmentFiles(),
 	}, n, b.known())

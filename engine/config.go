@@ -32,11 +32,12 @@ type Config struct {
 	Durability segment.Durability
 	Static     map[string]string // server properties as given, for DescribeConfigs
 
-	MemoryBytes     int64 // off-heap memory of all cores
-	CacheBytes      int64 // cache.bytes: written chunks kept for readers, all cores
-	JournalFile     int64 // bytes of one journal file
-	JournalMaxBytes int64 // journal.max.bytes: all cores together
-	Journals        int   // journal.count: the first so many cores own partitions; 0: as the disk suits
+	MemoryBytes     int64  // off-heap memory of all cores
+	CacheBytes      int64  // cache.bytes: written chunks kept for readers, all cores
+	JournalFile     int64  // bytes of one journal file
+	JournalDir      string // journal.dir: of the journal files; "": in DataDir
+	JournalMaxBytes int64  // journal.max.bytes: all cores together
+	Journals        int    // journal.count: the first so many cores own partitions; 0: as the disk suits
 
 	RequestMaxBytes     int32 // socket.request.max.bytes
 	MaxConnections      int   // max.connections

@@ -37,7 +37,7 @@ func (s *Shard) firstFile() error {
 		return nil
 	}
 	size := min(s.o.JournalFile, firstJournalFile)
-	m := makeJournalFile(s.o.FS, s.o.Dir, s.o.Directory, s.newFileNumber(), size, s.boot)
+	m := makeJournalFile(s.o.FS, s.o.journalDir(), s.o.Directory, s.newFileNumber(), size, s.boot)
 	if m.err != nil {
 		return m.err
 	}

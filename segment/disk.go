@@ -224,7 +224,7 @@ func (op *opening) finishLog(l *Log) error {
 		have[n] = true
 		if len(op.files) == 0 && strings.HasSuffix(n, endLog) {
 			// A segment is never older than the first journal file.
-			return &CorruptError{journalDir(op.o.Dir), 0, "missing"}
+			return &CorruptError{op.o.journalDir(), 0, "missing"}
 		}
 	}
 	l.shard.dropSegments(l) // what a replayed start left behind, sealed by a later entry

@@ -34,7 +34,7 @@ const (
 	maxFlushing = 4
 	// manyFlushing is how many may fly when they are small, of many logs: together they are
 	// no more than a few large ones.
-	manyFlushing = 32
+	manyFlushing = 256
 	// eagerFlush is how much of a log may wait before it is written without a sweep.
 	eagerFlush = 512 << 10
 	// firstAlloc and maxAllocStep bound how far ahead a segment file is allocated.

@@ -116,7 +116,7 @@ func (s *Shard) growJournal() {
 		return
 	}
 	j.making = true
-	fs, dir, id, boot := s.o.FS, s.o.Dir, s.o.Directory, s.boot
+	fs, dir, id, boot := s.o.FS, s.o.journalDir(), s.o.Directory, s.boot
 	number := s.newFileNumber()
 	s.job(jobJournal, nil, func() any {
 		return makeJournalFile(fs, dir, id, number, size, boot)
@@ -163,11 +163,19 @@ func (s *Shard) journalMade(m madeFile) {
 
 func journalDir(dir string) string { return filepath.Join(dir, "journal") }
 
+// journalDir is where the journal files are; the mark of openings stays with the data.
+func (o *Options) journalDir() string {
+	if o.JournalDir != "" {
+		return o.JournalDir
+	}
+	return journalDir(o.Dir)
+}
+
 // makeJournalFile creates a file and writes all of it, so that its blocks are
 // allocated and later writes change no metadata. It blocks.
 func makeJournalFile(fs vfs.FS, dir string, id [16]byte, number uint64, size int64,
 	boot uint64) madeFile {
-	name := filepath.Join(journalDir(dir), fmt.Sprintf("%016x.journal", number))
+	name := filepath.Join(dir, fmt.Sprintf("%016x.journal", number))
 	f, err := fs.Open(name, vfs.Create, true)
 	if err != nil {
 		return madeFile{err: fmt.Errorf("segment: create %s: %w", name, err)}
@@ -181,9 +189,9 @@ func makeJournalFile(fs vfs.FS, dir string, id [16]byte, number uint64, size int
 	if mutant.SkipDirSync {
 		return made
 	}
-	if err := fs.SyncDir(journalDir(dir)); err != nil {
+	if err := fs.SyncDir(dir); err != nil {
 		_ = f.Close()
-		return madeFile{err: fmt.Errorf("segment: sync %s: %w", journalDir(dir), err)}
+		return madeFile{err: fmt.Errorf("segment: sync %s: %w", dir, err)}
 	}
 	return made
 }

@@ -119,7 +119,7 @@ func Open(o Options, cores int, k Known) ([]*Shard, Report, error) {
 }
 
 func makeDirs(o *Options) error {
-	dirs := []string{journalDir(o.Dir), checkpointDir(o.Dir)}
+	dirs := []string{journalDir(o.Dir), o.journalDir(), checkpointDir(o.Dir)}
 	for _, root := range o.roots() {
 		dirs = append(dirs, logRoot(root))
 	}
@@ -128,7 +128,7 @@ func makeDirs(o *Options) error {
 			return fmt.Errorf("segment: make %s: %w", d, err)
 		}
 	}
-	for _, root := range o.roots() {
+	for _, root := range append(o.roots(), o.journalDir()) {
 		for _, d := range []string{filepath.Dir(filepath.Clean(root)), root} {
 			if err := o.FS.SyncDir(d); err != nil { // else a power loss takes it all
 				return fmt.Errorf("segment: sync %s: %w", d, err)
@@ -148,9 +148,9 @@ func makeDirs(o *Options) error {
 func (op *opening) run() error {
 	steps := []step{
 		{"boot mark", op.readBoot}, {"checkpoints", op.readCheckpoints}, {"cleaner", op.readCleaner},
-		{"journals", op.readJournals}, {"logs", op.makeShards}, {"directories", op.checkDirs},
+		{"journals", op.readJournals}, {"their place", op.checkPlace}, {"logs", op.makeShards}, {"directories", op.checkDirs},
 		{"replay", op.replayAll}, {"files", op.finishLogs}, {"reserve", op.yieldReserve},
-		{"opening", op.markBoot}, {"journal files", op.journalFiles},
+		{"opening", op.markBoot}, {"journal files", op.journalFiles}, {"place", op.markPlace},
 	}
 	sh := &shared{roots: roots{dirs: op.o.roots(), count: make([]int, len(op.o.roots()))}}
 	sh.unswept.Store(int32(op.cores))
@@ -197,7 +197,8 @@ func (op *opening) readBoot() error {
 // neverOpened refuses a directory that was opened before, but does not say how often: its
 // file is made before any other.
 func (op *opening) neverOpened() error {
-	for _, dir := range []string{journalDir(op.o.Dir), checkpointDir(op.o.Dir)} {
+	for _, dir := range []string{journalDir(op.o.Dir), op.o.journalDir(),
+		checkpointDir(op.o.Dir)} {
 		names, err := op.o.FS.List(dir)
 		if err != nil {
 			return fmt.Errorf("segment: list %s: %w", dir, err)
@@ -301,7 +302,7 @@ func (op *opening) readCheckpoint(c *checkpoint) error {
 // readJournals scans all journal files, a few at a time. After a clean stop nothing
 // in them is needed.
 func (op *opening) readJournals() error {
-	dir := journalDir(op.o.Dir)
+	dir := op.o.journalDir()
 	names, err := op.o.FS.List(dir)
 	if err != nil {
 		return fmt.Errorf("segment: list %s: %w", dir, err)

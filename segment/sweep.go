@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"slices"
 
+	"millrace/internal/clock"
 	"millrace/internal/invariant"
 	"millrace/internal/mutant"
 	"millrace/protocol"
@@ -30,6 +31,9 @@ type sweep struct {
 	rest    []restWrite
 	done    bool // one has completed in this boot
 	again   bool // a segment went before it was written: what was noted of it is wrong
+
+	begun, walked, flushed clock.Instant // when the running one got so far
+	written                int           // bytes of its checkpoint
 
 	uncomplete bool // the job that makes the checkpoints the base has to run again
 }
@@ -111,6 +115,7 @@ func (s *Shard) sweepBegin() {
 	w := &s.sw
 	w.number++
 	w.waiting = 0
+	w.begun = s.now.Mono
 	w.walk()
 	w.first = false
 	w.final = s.draining && s.quiet()
@@ -153,6 +158,7 @@ func (s *Shard) sweepWalk() {
 		}
 	}
 	w.state = sweepWaiting
+	w.walked = s.now.Mono
 }
 
 // sweepLog wants a log's whole blocks written and notes its state as of now.
@@ -285,6 +291,7 @@ func (s *Shard) writeCheckpoint() {
 	for _, p := range parts {
 		size += len(p)
 	}
+	w.flushed, w.written = s.now.Mono, size
 	putCheckpointHead(parts[0], s.o.Directory, size, &checkpointHead{
 		boot: s.boot, core: uint16(s.core), cores: uint16(s.cores), clean: w.final,
 		replay: w.replay, journal: s.id, logs: w.logs,
@@ -361,8 +368,13 @@ func (s *Shard) checkpointed(d checkpointDone) {
 	clear(w.index)
 	clear(w.rest)
 	s.stats.Sweeps++
+	s.o.Log.Debug("checkpoint", "core", s.core, "logs", w.logs, "bytes", w.written,
+		"files", len(t.sync)+len(t.index)+len(t.rest), "walk ms", ms(w.begun, w.walked),
+		"flush ms", ms(w.walked, w.flushed), "write ms", ms(w.flushed, s.now.Mono))
 	s.swept()
 }
+
+func ms(from, to clock.Instant) int64 { return to.Sub(from).Milliseconds() }
 
 // swept counts this core's first sweep: with the last core's, nothing of earlier
 // boots is needed any more.

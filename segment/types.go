@@ -33,6 +33,7 @@ type Options struct {
 	FS         vfs.FS
 	Dir        string
 	Also       []string      // further directories, for partitions' files only
+	JournalDir string        // of the journal files; "": Dir/journal
 	Directory  [16]byte      // directory.id of meta.properties; in every journal header
 	Pools      []*arena.Pool // one per core
 	Durability Durability

@@ -47,6 +47,7 @@ func (s settings) options() (*options, error) {
 		},
 		func() error { return s.cache(c) },
 		func() error { return number(s, setJournal, &c.JournalMaxBytes, 2*c.JournalFile, math.MaxInt64) },
+		func() error { return s.journalDir(c) },
 		func() error { return number(s, setJournals, &c.Journals, 1, int64(c.Cores)) },
 		func() error { return s.identity(c) },
 		func() error { return s.limits(c) },
@@ -63,6 +64,19 @@ func (s settings) options() (*options, error) {
 	}
 	c.Static = s.split()
 	return o, nil
+}
+
+func (s settings) journalDir(c *engine.Config) error {
+	dir := s.text(setJournalDir, "")
+	if dir == "" {
+		return nil
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return s.refuse(setJournalDir, "%v", err)
+	}
+	c.JournalDir = abs
+	return nil
 }
 
 func (s settings) cache(c *engine.Config) error {

@@ -27,13 +27,14 @@ const (
 	setDurability = "durability"        // fsync or write
 	setIO         = "io"                // auto, uring or epoll
 	setJournal    = "journal.max.bytes" // all cores' journals
+	setJournalDir = "journal.dir"       // of the journal files, perhaps on another disk
 	setJournals   = "journal.count"     // cores that own partitions
 	setMemory     = "memory.bytes"      // off-heap memory, all cores
 )
 
 var own = map[string]bool{
 	setAdmin: true, setInsecure: true, setCache: true, setCores: true,
-	setDurability: true, setIO: true, setJournal: true, setJournals: true, setMemory: true,
+	setDurability: true, setIO: true, setJournal: true, setJournalDir: true, setJournals: true, setMemory: true,
 }
 
 // prefixed is the second spelling of the own names, for files that keep vendors apart.
