@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // small runs a fault a few times, on both engines.
@@ -74,5 +75,63 @@ func TestVolatileDisk(t *testing.T) {
 		if seed == 1 && (kept == 0 || kept == len(young) || kept%diskSector != 0) {
 			t.Fatalf("%d bytes of the cache were kept", kept)
 		}
+	}
+}
+
+// Blocks fail by place or by content, once or for good; a flush that failed has lost what
+// it was to save, fails for others for a moment, and then pretends.
+func TestBadBlocks(t *testing.T) {
+	image := filepath.Join(t.TempDir(), "image")
+	if err := os.WriteFile(image, make([]byte, 16*diskBlock), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d, err := openVolatileDisk(image)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	block := bytes.Repeat([]byte{7}, diskBlock)
+	write := func(number int64) bool { return d.write(block, number*diskBlock) == 0 }
+
+	d.fail(&badBlocks{writes: true, extents: []extent{{2, 4}, {8, 9}}})
+	if !write(1) || !write(4) || !write(7) || write(3) || !write(3) || !write(8) {
+		t.Error("a write that fails once: wrong blocks, or more than once")
+	}
+	d.fail(&badBlocks{writes: true, lasting: true, extents: []extent{{2, 4}, {8, 9}}})
+	if write(2) || write(3) || write(8) || !write(9) {
+		t.Error("writes that fail for good: wrong blocks")
+	}
+	if n, _ := d.bitten(); n != 3 {
+		t.Errorf("bitten %d times", n)
+	}
+	d.fail(&badBlocks{reads: true, lasting: true, extents: []extent{{2, 4}}})
+	if _, errno := d.read(make([]byte, diskBlock), diskBlock); errno != 0 {
+		t.Error("a good block cannot be read")
+	}
+	if _, errno := d.read(make([]byte, 2*diskBlock), diskBlock); errno == 0 || !write(2) {
+		t.Error("a bad block can be read, or not be written")
+	}
+	marked := bytes.Clone(block)
+	copy(marked[diskSector:], "MARK")
+	d.fail(&badBlocks{writes: true, lasting: true, holds: beginsWith("MARK")})
+	if !write(5) || d.write(marked, 5*diskBlock) == 0 {
+		t.Error("blocks are not known by their content")
+	}
+
+	d.fail(nil)
+	if d.flush() != 0 || d.write(marked, 10*diskBlock) != 0 || !write(11) {
+		t.Fatal("a mended disk fails")
+	}
+	d.fail(&badBlocks{flushes: true, extents: []extent{{10, 11}}})
+	if d.flush() == 0 || d.flush() == 0 {
+		t.Error("the flush does not fail, or only the first")
+	}
+	time.Sleep(failsOn + 5*time.Millisecond)
+	if d.flush() != 0 {
+		t.Error("flushes fail for good")
+	}
+	after := make([]byte, 2*diskBlock)
+	if _, errno := d.read(after, 10*diskBlock); errno != 0 || after[0] != 0 || after[diskBlock] != 7 {
+		t.Error("the block is not lost, or another one is")
 	}
 }
