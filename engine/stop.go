@@ -35,6 +35,9 @@ func (c *Core) stop() {
 	c.drainUntil = c.now.Mono + stopGrace
 	c.timers.after(c.now.Mono+stopPause, (*Core).stopStep)
 	c.hangUpIdle(false)
+	if mutant.DrainAlone {
+		c.stopStep()
+	}
 }
 
 // stopStep closes connections that have nothing in flight, all of them when the grace
@@ -43,10 +46,10 @@ func (c *Core) stop() {
 func (c *Core) stopStep() {
 	c.hangUpIdle(c.now.Mono >= c.drainUntil)
 	c.calm++
-	if c.open.Load() > 0 && !(mutant.DrainAlone && c.conns.live == 0) {
+	if c.open.Load() > 0 {
 		c.calm = 0
 	}
-	late := c.now.Mono >= c.drainUntil+drainGrace && c.conns.live == 0
+	late := (c.now.Mono >= c.drainUntil+drainGrace || mutant.DrainAlone) && c.conns.live == 0
 	if !c.draining && (c.calm > 1 || late) {
 		c.draining = true
 		if c.shard != nil {

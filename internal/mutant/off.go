@@ -54,8 +54,8 @@ const (
 
 // Of the cores.
 const (
-	// DrainAlone: at a stop storage is drained when this core has no connection, though
-	// others do.
+	// DrainAlone: at a stop storage is drained at once when this core has no connection,
+	// though others do and their requests are under way.
 	DrainAlone = false
 	// CommitEarly: a committed offset is acknowledged before it is durable.
 	CommitEarly = false

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"time"
 
 	"millrace/internal/clock"
@@ -128,9 +127,13 @@ func (s *store) checkStart(p *part, start int64) {
 	}
 	limit := s.aging.now(s.w.now) - cfg.RetentionMillis
 	for i := p.find(p.staged); i < len(p.batches) && p.batches[i].base < start; i++ {
-		s.check(cfg.RetentionMillis >= 0 && slices.Max(p.batches[i].times) < limit,
-			"%v: Start is %d, nobody asked beyond %d, and a record at %d is %d ms from being old",
-			p, start, p.staged, p.batches[i].base, slices.Max(p.batches[i].times)-limit)
+		b := p.batches[i]
+		for k, at := range b.times {
+			old := cfg.RetentionMillis >= 0 && cfg.Delete && at < limit
+			s.check(old || p.mayMiss(b, k),
+				"%v: Start is %d, nobody asked beyond %d, and a record at %d is %d ms from being old",
+				p, start, p.staged, b.base+int64(k), at-limit)
+		}
 	}
 	p.excused = start
 }

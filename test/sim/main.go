@@ -19,12 +19,13 @@ func main() {
 	replay := flag.Int64("replay", -1, "run this seed twice and compare")
 	wrong := flag.Bool("mutants", false, "run the deliberately wrong variants")
 	budget := flag.Int("budget", 300, "with -mutants: how many seeds each may take")
+	only := flag.String("only", "", "with -mutants: this one")
 	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "runs at the same time")
 	flag.Parse()
 	ok := false
 	switch {
 	case *wrong:
-		ok = mutants(*budget, *workers)
+		ok = mutants(*only, *budget, *workers)
 	case *replay >= 0:
 		ok = again(uint64(*replay))
 	default:
