@@ -58,6 +58,8 @@ type Config struct {
 	FS    vfs.FS
 	Seed  uint64 // of session and member ids; 0 takes a random one
 
+	snapshotEach int64 // see there
+
 	serial bool // storage opens without goroutines: Assemble
 	// Version is the program's, for logs and metrics.
 	Version string
@@ -99,6 +101,7 @@ func Defaults() Config {
 		OffsetsPartitions:   50,
 		OffsetsSegmentBytes: 100 << 20,
 		ProducerExpiryMs:    86_400_000,
+		snapshotEach:        snapshotEach,
 		Groups: GroupConfig{
 			InitialRebalanceDelayMs: 3000,
 			MinSessionTimeoutMs:     6000,

@@ -22,13 +22,13 @@ import (
 
 const (
 	// snapshotEach is how much log behind its state file a partition may have, beside the
-	// size of that file: more would be written for it than for the log.
+	// size of that file: more would be written for it than for the log. The simulator has less.
 	snapshotEach = 8 << 20
-	// snapshotAll is how much all partitions of a core may have, beside a quarter of their
-	// files: it is replayed in some tenths of a second.
-	snapshotAll = 32 << 20
-	// snapshotLeast is not worth a file.
-	snapshotLeast = 256 << 10
+	// snapshotAll times as much is what all partitions of a core may have, beside a quarter of
+	// their files: it is replayed in some tenths of a second.
+	snapshotAll = 4
+	// snapshotLeast: less than this part of it is not worth a file.
+	snapshotLeast = 32
 	// snapshotPause follows a failure for want of space.
 	snapshotPause = clock.Instant(60_000_000_000)
 )
@@ -55,7 +55,8 @@ type making struct {
 // snapshot begins a state file when one is due.
 func (g *groupBook) snapshot(c *Core) {
 	s := &g.snaps
-	if s.running || s.since < snapshotEach || c.draining || c.now.Mono < s.retryAt {
+	each := c.cfg.snapshotEach
+	if s.running || s.since < each || c.draining || c.now.Mono < s.retryAt {
 		return
 	}
 	files := int64(0)
@@ -63,7 +64,7 @@ func (g *groupBook) snapshot(c *Core) {
 	for _, i := range slices.Sorted(maps.Keys(g.loaded)) {
 		own := g.loaded[i]
 		files += own.size
-		if own.ready && own.since >= snapshotLeast && (best < 0 || own.since > g.loaded[best].since) {
+		if own.ready && own.since >= each/snapshotLeast && (best < 0 || own.since > g.loaded[best].since) {
 			best = i
 		}
 	}
@@ -71,7 +72,7 @@ func (g *groupBook) snapshot(c *Core) {
 		return
 	}
 	own := g.loaded[best]
-	if own.since < snapshotEach+own.size && s.since < snapshotAll+files/4 {
+	if own.since < each+own.size && s.since < each*snapshotAll+files/4 {
 		return
 	}
 	p := g.partition(c, best)

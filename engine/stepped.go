@@ -23,7 +23,7 @@ type Seams struct {
 // Assemble opens the data directory and builds the cores, as Start does. The first
 // turns install the image and accept connections.
 func Assemble(cfg Config, open OpenQuorum, s Seams) (*Stepped, error) {
-	cfg.serial = true
+	cfg.serial, cfg.snapshotEach = true, 512
 	b := &Broker{
 		cfg: cfg, started: time.Now(), fatal: make(chan error, 1), bound: s.Bound, fds: s.Fds,
 		ready: make(chan struct{}), jobs: newJobPool(0),
