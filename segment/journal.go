@@ -3,6 +3,7 @@ package segment
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"millrace/internal/arena"
@@ -75,9 +76,13 @@ func (j *journal) addFree(f *jfile) {
 	j.freeSize += f.size
 }
 
-// recycle frees the first n used files (I5).
+// recycle frees the first n used files (I5), but for one that a slow write is still on its
+// way to, and those behind it: the next sweep has them.
 func (j *journal) recycle(n int) {
 	invariant.Check(n <= len(j.used))
+	if i := slices.Index(j.used[:n], j.flyingIn); i >= 0 {
+		n = i
+	}
 	for _, f := range j.used[:n] {
 		j.usedSize -= f.size
 		j.addFree(f)
