@@ -55,7 +55,9 @@ func RunStorage(o Storage) (res Result, err error) {
 	s.open()
 	s.verify()
 	s.stop()
-	s.checkFiles()
+	if s.clean {
+		s.checkFiles()
+	}
 	if s.rng.IntN(6) == 0 {
 		s.end(false)
 		s.lie()

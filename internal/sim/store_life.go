@@ -65,7 +65,6 @@ func (s *store) live() {
 		s.relax()
 		s.stop()
 		s.end(s.rng.IntN(2) == 0)
-		s.clean = true
 	}
 }
 
@@ -138,6 +137,10 @@ func (s *store) stop() {
 		s.fail("close: %v", err)
 	}
 	s.w.Tally[CleanStops]++
+	s.clean = true
+	for _, shard := range s.shards {
+		s.clean = s.clean && !shard.Partly()
+	}
 }
 
 // waiting says what a stop waits for.
