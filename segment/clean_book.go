@@ -233,6 +233,11 @@ func (l *Log) restored(e cleanEntry) {
 		g := l.segFrom(r)
 		g.gen, g.noted = e.swaps[i].gen, l.shard.sw.number
 		l.replace(from, to, g)
+		// One of the old ones may have been on its way out: the file of its name is not.
+		keep := &l.shard.keep
+		keep.removed = slices.DeleteFunc(keep.removed, func(x *seg) bool {
+			return x.log == l && x.base == g.base
+		})
 	}
 }
 

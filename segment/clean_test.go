@@ -288,7 +288,11 @@ func TestCleaningCrashes(t *testing.T) {
 		first, seeds = n, 1000
 	}
 	swaps, torn := uint64(0), 0
+	all := []uint64{1495} // a source that was on its way out when its swap was torn
 	for seed := first; seed < first+seeds; seed++ {
+		all = append(all, seed)
+	}
+	for _, seed := range all {
 		ok := t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			w := newCleanWorld(t, seed)
 			w.run()
@@ -357,6 +361,7 @@ func (w *cleanWorld) run() {
 	w.rest()
 	w.check(nil)
 	w.files()
+	w.times()
 	w.stop()
 }
 
@@ -365,6 +370,45 @@ func (w *cleanWorld) rest() {
 	for range 40 {
 		w.now.Mono += 200e6
 		w.settle()
+	}
+}
+
+// times searches by time in logs with gaps.
+func (w *cleanWorld) times() {
+	type stamped struct{ offset, ts int64 }
+	for _, tp := range w.keys {
+		l := w.log(tp)
+		var all []stamped
+		m := l.Marks()
+		for b := w.readAll(l, m.Start, m.High, 10_000); len(b) > 0; {
+			v, rest, err := batch.Next(b)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			plain, err := v.Inflate(nil, 1<<20)
+			if err != nil {
+				w.t.Fatal(err)
+			}
+			for it := v.Records(plain); it.Next(); {
+				if it.Record.Offset >= m.Start {
+					all = append(all, stamped{it.Record.Offset, it.Record.Timestamp})
+				}
+			}
+			b = rest
+		}
+		if len(all) == 0 {
+			continue
+		}
+		for range 6 {
+			ts := all[w.rng.IntN(len(all))].ts + int64(w.rng.IntN(3)) - 1
+			want := int64(-1)
+			if i := slices.IndexFunc(all, func(r stamped) bool { return r.ts >= ts }); i >= 0 {
+				want = all[i].offset
+			}
+			if res := w.await(l.shard, l.shard.FindTime(l, ts)); res.Offset != want {
+				w.t.Fatalf("%v: first at %d is %d (code %v), want %d", tp, ts, res.Offset, res.Code, want)
+			}
+		}
 	}
 }
 
