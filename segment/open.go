@@ -1,10 +1,7 @@
 package segment
 
 import (
-	"errors"
 	"fmt"
-
-	"io/fs"
 	"log/slog"
 	"path/filepath"
 	"strconv"
@@ -85,6 +82,7 @@ type opening struct {
 	files              []*scanned
 	chains             []chain
 	progress           progress
+	lost               *CorruptError // of the boot mark, which is made anew
 	dirs               map[string]string // names under log/, and the data directory of each
 
 	lateMu sync.Mutex
@@ -178,40 +176,6 @@ func (op *opening) abandon() {
 	}
 }
 
-func (op *opening) readBoot() error {
-	b, err := op.o.FS.ReadFile(bootName(op.o.Dir))
-	if errors.Is(err, fs.ErrNotExist) {
-		return op.neverOpened()
-	}
-	if err != nil {
-		return fmt.Errorf("segment: %w", err)
-	}
-	var rule string
-	op.bootSeen, op.complete, rule = parseBoot(b, op.o.Directory)
-	if rule != "" {
-		return &CorruptError{bootName(op.o.Dir), 0, rule}
-	}
-	return nil
-}
-
-// neverOpened refuses a directory that was opened before, but does not say how often: its
-// file is made before any other.
-func (op *opening) neverOpened() error {
-	for _, dir := range []string{journalDir(op.o.Dir), op.o.journalDir(),
-		checkpointDir(op.o.Dir)} {
-		names, err := op.o.FS.List(dir)
-		if err != nil {
-			return fmt.Errorf("segment: list %s: %w", dir, err)
-		}
-		for _, name := range names {
-			if _, _, ok := parseCheckpointName(name); ok || IsJournal(name) {
-				return &CorruptError{bootName(op.o.Dir), 0, "missing"}
-			}
-		}
-	}
-	return nil
-}
-
 // checkpoint is one file, read.
 type checkpoint struct {
 	name    string
@@ -266,7 +230,10 @@ func (op *opening) readCheckpoints() error {
 		return &CorruptError{checkpointDir(op.o.Dir), 0,
 			fmt.Sprintf("checkpoints of opening %d are missing", op.complete)}
 	}
-	op.rep.Clean = op.base > 0 && clean[op.base] && op.base == op.bootSeen
+	op.rep.Clean = op.base > 0 && clean[op.base] && op.base == op.bootSeen && op.lost == nil
+	if op.lost != nil && op.base == 0 {
+		return op.lost // and no whole set of checkpoints to begin from
+	}
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -25,16 +26,17 @@ func (o *Options) place() string {
 // checkPlace refuses to start without the journal files.
 func (op *opening) checkPlace() error {
 	b, err := op.o.FS.ReadFile(placeName(op.o.Dir))
+	if errors.Is(err, fs.ErrNotExist) && op.lost != nil && !op.anyJournal() {
+		return op.lost // with the journals
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil // never opened, or by a version that always had them beside the data
 	}
 	if err != nil {
 		return fmt.Errorf("segment: %w", err)
 	}
-	for _, f := range op.files {
-		if !f.unusable {
-			return nil // of this data directory, as their headers say
-		}
+	if op.anyJournal() {
+		return nil
 	}
 	was := strings.TrimSpace(string(b))
 	if was == "." {
@@ -42,6 +44,11 @@ func (op *opening) checkPlace() error {
 	}
 	return fmt.Errorf("segment: %s has no journal file of %s; they were in %s (journal.dir)",
 		op.o.journalDir(), op.o.Dir, was)
+}
+
+// anyJournal says whether there is a journal file of this data directory, as its header says.
+func (op *opening) anyJournal() bool {
+	return slices.ContainsFunc(op.files, func(f *scanned) bool { return !f.unusable })
 }
 
 // markPlace notes where the journal files are now.
