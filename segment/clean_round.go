@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// cleanStep is how much a job reads and writes before the core looks up again.
+	// cleanStep is how much a job reads and writes before the core looks up again; leastStep
+	// when log.cleaner.io.max.bytes.per.second is small.
 	cleanStep = 4 << 20
+	leastStep = 64 << 10
 	// inflateClean bounds what one batch may become, as when it is produced.
 	inflateClean = 256 << 20
 	// cleanMemory is the share of all cores' memory budget that the keys may take: they
@@ -109,7 +111,7 @@ type cleaned struct {
 }
 
 // step runs on a helper.
-func (t *cleaning) step() cleaned {
+func (t *cleaning) step(budget int64) cleaned {
 	if t.round == nil {
 		mem, free := aligned(int(t.bytes))
 		t.free = free
@@ -120,7 +122,7 @@ func (t *cleaning) step() cleaned {
 		}
 		t.round = compact.NewRound(t.o)
 	}
-	p, err := t.round.Step(cleanStep)
+	p, err := t.round.Step(budget)
 	return cleaned{p: p, err: err}
 }
 
@@ -137,7 +139,13 @@ func (t *cleaning) end() {
 
 func (s *Shard) stepRound(t *cleaning) {
 	t.state = cleanStepping
-	s.job(jobClean, t, func() any { return t.step() })
+	budget := int64(min(max(s.clean.cfg.rate()/4, leastStep), cleanStep))
+	s.job(jobClean, t, func() any { return t.step(budget) })
+}
+
+// rate is what one round may read and write in a second.
+func (c *CleanerConfig) rate() float64 {
+	return max(c.BytesPerSecond/float64(max(c.Threads, 1)), 1)
 }
 
 // tendRound moves the running round on.
@@ -190,10 +198,8 @@ func (s *Shard) stepped(t *cleaning, res cleaned) {
 	}
 	t.state = cleanReady
 	t.at = s.now.Mono
-	if rate := s.clean.cfg.BytesPerSecond; rate > 0 && rate < 1e12 {
-		pause := float64(res.p.Read+res.p.Written) / rate * float64(time.Second)
-		t.at = t.at.Add(time.Duration(min(pause, float64(time.Minute))))
-	}
+	pause := float64(res.p.Read+res.p.Written) / s.clean.cfg.rate() * float64(time.Second)
+	t.at = t.at.Add(time.Duration(min(pause, float64(time.Hour))))
 	switch {
 	case res.p.Group != nil && !res.p.Group.Same:
 		s.beginSwap(t, res.p.Group)

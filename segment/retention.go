@@ -37,6 +37,9 @@ const (
 func (s *Shard) tend() {
 	k := &s.keep
 	s.applyStarts()
+	if s.clean.cfg == (CleanerConfig{}) {
+		s.clean.cfg = DefaultCleaner()
+	}
 	s.tendRound()
 	s.removeReplaced()
 	if !k.running && (s.now.Mono >= k.due || k.soon) && !s.draining {
