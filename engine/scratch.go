@@ -40,6 +40,7 @@ func logConfig(t *configdef.TopicConfig) segment.LogConfig {
 	return segment.LogConfig{
 		SegmentBytes:      int64(t.SegmentBytes),
 		SegmentMillis:     millis,
+		SegmentJitter:     t.SegmentJitterMs,
 		IndexBytes:        int64(t.SegmentIndexBytes),
 		IndexInterval:     int64(t.IndexIntervalBytes),
 		RetentionBytes:    t.RetentionBytes,

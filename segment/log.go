@@ -198,10 +198,28 @@ func (l *Log) aged(g *seg, maxTime, now int64) bool {
 	if ms <= 0 || g.size == 0 {
 		return false
 	}
+	ms -= l.jitter(g)
 	if maxTime >= 0 && g.firstMax >= 0 && maxTime-g.firstMax > ms {
 		return true
 	}
 	return now-g.created > ms
+}
+
+// jitter is how much sooner a segment rolls by time, so that not all of them do at once. It
+// is the segment's own: a start does not change it.
+func (l *Log) jitter(g *seg) int64 {
+	most := min(l.cfg.SegmentJitter, l.cfg.SegmentMillis)
+	if most <= 0 {
+		return 0
+	}
+	h := uint64(14695981039346656037) // FNV-1a
+	for _, b := range l.TP.Topic {
+		h = (h ^ uint64(b)) * 1099511628211
+	}
+	for _, v := range [...]uint64{uint64(uint32(l.TP.Partition)), uint64(g.base)} {
+		h = (h ^ v) * 1099511628211
+	}
+	return int64((h ^ h>>32) % uint64(most))
 }
 
 // roll seals the active segment and begins one at End.

@@ -68,6 +68,7 @@ type KnownTopic struct {
 type LogConfig struct {
 	SegmentBytes      int64 // segment.bytes
 	SegmentMillis     int64 // segment.ms
+	SegmentJitter     int64 // segment.jitter.ms: segments roll up to so much sooner
 	IndexBytes        int64 // segment.index.bytes: the largest .index file
 	IndexInterval     int64 // index.interval.bytes
 	RetentionBytes    int64 // retention.bytes, −1: no limit
