@@ -33,6 +33,7 @@ func RunBroker(o Broker) (res Result, err error) {
 	b := newBrokerRun(o)
 	defer func() {
 		res = Result{b.w.Trace(), b.w.Tally}
+		b.dropPools()
 		if r := recover(); r != nil {
 			if text, ok := r.(broken); ok {
 				err = fmt.Errorf("seed %d, life %d: %s", o.Seed, b.life, string(text))

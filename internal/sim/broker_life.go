@@ -84,15 +84,21 @@ func (b *brokerRun) crash(power bool) {
 	b.settleDisk()
 	b.cores = nil
 	b.w.Crash(power && b.durability == segment.Fsync)
-	if b.broker != nil {
-		for _, p := range b.broker.Pools() {
-			p.Abandon()
-		}
-	}
+	b.dropPools()
 	b.broker, b.tight, b.hungry, b.stopped = nil, false, false, 0
 	b.w.Disk.SetCapacity(0)
 	for _, l := range b.links {
 		l.reset()
+	}
+}
+
+// dropPools gives the memory of a life back.
+func (b *brokerRun) dropPools() {
+	if b.broker == nil {
+		return
+	}
+	for _, p := range b.broker.Pools() {
+		p.Abandon()
 	}
 }
 

@@ -31,6 +31,7 @@ func RunStorage(o Storage) (res Result, err error) {
 	s := newStore(o)
 	defer func() {
 		res = Result{s.w.Trace(), s.w.Tally}
+		s.dropPools()
 		if r := recover(); r != nil {
 			if b, ok := r.(broken); ok {
 				err = fmt.Errorf("seed %d, life %d (%v): %s", o.Seed, s.life, s.durability, string(b))
@@ -63,6 +64,14 @@ func RunStorage(o Storage) (res Result, err error) {
 		s.lie()
 	}
 	return res, nil
+}
+
+// dropPools gives the memory of a life back.
+func (s *store) dropPools() {
+	for _, p := range s.pools {
+		p.Abandon()
+	}
+	s.pools = nil
 }
 
 // broken is how a check ends a run.

@@ -147,10 +147,7 @@ func (s *store) try(disk *vfs.Mem) *trial {
 	}
 	s.w.Crash(false)
 	s.w.Tally[Kills]--
-	for _, p := range s.pools {
-		p.Abandon()
-	}
-	s.pools = nil
+	s.dropPools()
 	return t
 }
 

@@ -12,10 +12,8 @@ func (s *store) end(power bool) {
 	s.settleDisk()
 	s.cleanings()
 	s.w.Crash(power)
-	for _, p := range s.pools {
-		p.Abandon()
-	}
-	s.pools, s.shards, s.cores = nil, nil, nil
+	s.dropPools()
+	s.shards, s.cores = nil, nil
 	s.w.Disk.SetCapacity(0)
 	s.tight, s.hungry = false, false
 	if power && s.durability == segment.Write {
