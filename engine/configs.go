@@ -84,7 +84,10 @@ func newTopicID() protocol.TopicID {
 }
 
 // features are the levels that a new cluster finalizes: what this broker can do.
-func features() []raftmeta.Feature {
+func features() []raftmeta.Feature { return Features() }
+
+// Features are the levels that a cluster is founded with.
+func Features() []raftmeta.Feature {
 	return []raftmeta.Feature{
 		{Name: "kraft.version", Level: 1},
 		{Name: "metadata.version", Level: 30},

@@ -18,6 +18,6 @@ func main() {
 
 func root() *cobra.Command {
 	cmd := cli.Noun("millrace", "A log engine that speaks Kafka's protocol", cli.Commands()...)
-	cmd.AddCommand(serveCommand(), dump.Command(), doctor.Command(), versionCommand())
+	cmd.AddCommand(serveCommand(), dump.Command(), importCommand(), doctor.Command(), versionCommand())
 	return cmd
 }

@@ -57,6 +57,7 @@ var rooms = []room{
 		path: "cmd",
 		project: []string{
 			"engine", "loadgen", "bench", "raftmeta", "segment", "netio", "protocol", "internal/cli", "internal/admin",
+			"internal/kafkadir",
 		},
 		external: []string{"github.com/spf13/cobra", xsys},
 	},
@@ -75,6 +76,7 @@ var rooms = []room{
 	{path: "internal/cli", project: []string{"netio"}, external: []string{"github.com/spf13", franz, xsys}},
 	{path: "internal/admin", external: []string{"github.com/prometheus", kmsg}},
 	{path: "internal/admin/status"},
+	{path: "internal/kafkadir", project: []string{"segment", "protocol"}},
 }
 
 // within says whether p is dir or below it.

@@ -105,11 +105,18 @@ func Open(o Options) (*Quorum, error) {
 	words := &logger{to: o.Log, name: "raft-wal", onError: func(msg string, args []any) {
 		_ = l.poison("raft-wal", fmt.Errorf("%s: %v", msg, args))
 	}}
-	st, err := openStore(o.Dir, o.SegmentBytes, words)
+	var st *store
+	err := guard(func() (err error) {
+		st, err = openStore(o.Dir, o.SegmentBytes, words)
+		return err
+	})
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("hraft: %s: %w", o.Dir, err)
 	}
 	q, err := open(o, l, st, st)
+	if errors.Is(err, ErrDamaged) { // a library that panicked holds its locks: nothing is closed
+		return nil, fmt.Errorf("hraft: %s: %w", o.Dir, err)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("hraft: %s: %w", o.Dir, errors.Join(err, st.Close()))
 	}

@@ -58,12 +58,23 @@ func (l *latch) poison(what string, err error) error {
 	return latched
 }
 
+// guard makes an error of a panic: the library that keeps term and vote panics over pages
+// that are not what it wrote.
+func guard(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%w: %v", ErrDamaged, p)
+		}
+	}()
+	return f()
+}
+
 // write runs one write under the latch.
 func (l *latch) write(what string, f func() error) error {
 	if err := l.check(); err != nil {
 		return err
 	}
-	if err := f(); err != nil {
+	if err := guard(f); err != nil {
 		return l.poison(what, err)
 	}
 	return l.check() // a background rotation may have failed meanwhile

@@ -20,8 +20,8 @@ const (
 	sealSize  = 8
 )
 
-// ErrDamaged says that an entry of the log is not what was written.
-var ErrDamaged = errors.New("hraft: damaged entry")
+// ErrDamaged says that what is in the directory is not what was written.
+var ErrDamaged = errors.New("hraft: damaged")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -41,7 +41,7 @@ func unseal(index uint64, e *raft.Log) error {
 	}
 	if len(x) != sealSize || e.Index != index || binary.LittleEndian.Uint32(x) != sealMagic ||
 		binary.LittleEndian.Uint32(x[4:]) != entrySum(e) {
-		return fmt.Errorf("%w: %d", ErrDamaged, index)
+		return fmt.Errorf("%w: entry %d", ErrDamaged, index)
 	}
 	e.Extensions = nil
 	return nil

@@ -122,14 +122,12 @@ var kafkaLine = regexp.MustCompile(`(?m)^(baseOffset|\| offset): .*$`)
 
 // likeKafka holds our lines against those of Kafka's own tool, where that is at hand.
 func likeKafka(t *testing.T, name string) {
-	home, _ := os.UserHomeDir()
-	libs, _ := filepath.Glob(filepath.Join(home, ".cache/kafka-peer/libs", "*.jar"))
-	if len(libs) == 0 {
-		t.Log("no Apache Kafka here: its dump tool is not asked")
+	j := jars(t)
+	if j == nil {
 		return
 	}
-	theirs, err := exec.Command("java", "-Xmx128m", "-cp", strings.Join(libs, ":"), "org.apache.kafka.tools.DumpLogSegments",
-		"--deep-iteration", "--print-data-log", "--files", name).CombinedOutput()
+	theirs, err := j.Tool(t.Context(), "org.apache.kafka.tools.DumpLogSegments", "--deep-iteration", "--print-data-log",
+		"--files", name).CombinedOutput()
 	if err != nil {
 		t.Fatalf("%v: %s", err, theirs)
 	}
