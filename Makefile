@@ -24,7 +24,7 @@ BUDGET ?= 300
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint compat race cover fuzz sim sim-replay mutants chaos corrupt soak bench-produce bench-fetch bench-e2e bench-cold clean
+.PHONY: help build run test lint compat race cover fuzz sim sim-replay mutants chaos corrupt soak bench-produce bench-fetch bench-e2e bench-cold bench-partitions bench-restart clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | \
@@ -91,6 +91,9 @@ soak: build ## mixed load and clean restarts for MIN minutes: nothing is lost, n
 
 bench-produce bench-fetch bench-e2e bench-cold: build ## side by side with a real Apache Kafka (needs Java and Maven)
 	go run ./bench/sidebyside $(@:bench-%=%)
+
+bench-partitions bench-restart: build ## what many partitions cost; how long a start takes (KAFKA=0: without Kafka)
+	go run ./bench/$(@:bench-%=%)
 
 clean: ## remove what builds and runs left behind, data excepted
 	rm -rf bin .cache
