@@ -82,7 +82,7 @@ type opening struct {
 	files              []*scanned
 	chains             []chain
 	progress           progress
-	lost               *CorruptError // of the boot mark, which is made anew
+	lost               *CorruptError     // of the boot mark, which is made anew
 	dirs               map[string]string // names under log/, and the data directory of each
 
 	lateMu sync.Mutex
@@ -146,8 +146,9 @@ func makeDirs(o *Options) error {
 func (op *opening) run() error {
 	steps := []step{
 		{"boot mark", op.readBoot}, {"checkpoints", op.readCheckpoints}, {"cleaner", op.readCleaner},
-		{"journals", op.readJournals}, {"their place", op.checkPlace}, {"logs", op.makeShards}, {"directories", op.checkDirs},
-		{"replay", op.replayAll}, {"files", op.finishLogs}, {"reserve", op.yieldReserve},
+		{"journals", op.readJournals}, {"their place", op.checkPlace},
+		{"logs", op.makeShards}, {"directories", op.checkDirs}, {"replay", op.replayAll},
+		{"files", op.finishLogs}, {"reserve", op.yieldReserve},
 		{"opening", op.markBoot}, {"journal files", op.journalFiles}, {"place", op.markPlace},
 	}
 	sh := &shared{roots: roots{dirs: op.o.roots(), count: make([]int, len(op.o.roots()))}}
