@@ -127,6 +127,7 @@ func brokers(t *tools, work, against, bootstrap string) []broker {
 		return newProcess("millrace --io "+io, filepath.Join(work, io),
 			filepath.Join(t.repo, "bin/millrace"), "serve", "--data", "{data}",
 			"--listen", "127.0.0.1:{port}", "--admin", "127.0.0.1:{admin}", "--io", io,
+			"--set", "log.cleaner.backoff.ms=1000", // who waits for the cleaner waits less
 			"--set", "group.initial.rebalance.delay.ms=0") // as in Kafka's container image
 	}
 	switch against {

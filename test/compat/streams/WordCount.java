@@ -271,6 +271,18 @@ public class WordCount {
             return want.size() + " words";
         });
         test("internal topics: compacted changelog, purged repartition", WordCount::internalTopics);
+        test("the changelog is cleaned", () -> {
+            Thread.sleep(1100); // segment.ms: what comes next goes to new segments
+            write(200);
+            counted(first.get());
+            long all = sum(CHANGELOG, OffsetSpec.latest());
+            AtomicLong left = new AtomicLong();
+            eventually("fewer records than were written", () -> {
+                left.set(readAll(CHANGELOG).size());
+                return left.get() < all / 2;
+            });
+            return left.get() + " records of " + all;
+        });
         test("state lost, restored from the changelog", () -> {
             first.get().stop();
             wipe(one);
