@@ -223,8 +223,17 @@ func (r *runner) explain(err error) error {
 		return cli.Failed("%w\nThe disk that holds %s is full: free some space", err, dir)
 	case errors.Is(err, syscall.EIO):
 		return diskFailure(err)
+	case isDamage(err):
+		return cli.Failed("%w\nThe broker does not start, for something acknowledged might be missing; nothing was "+
+			"changed.\nmillrace dump --verify %s shows what is damaged. Put it back from a backup or snapshot of the "+
+			"whole data directory (docs/OPERATIONS.md, \"Starting after a kill\")", err, dir)
 	}
 	return cli.Failed("%w", err)
+}
+
+func isDamage(err error) bool {
+	var bad *segment.CorruptError
+	return errors.As(err, &bad)
 }
 
 func isDNS(err error) bool {
