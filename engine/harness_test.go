@@ -31,6 +31,7 @@ type rig struct {
 	ends   map[int32]*end
 	nextFd int32
 	held   bool // journal writes do not complete
+	unread bool // nor do reads
 	parked [][]netio.Op
 
 	measure bool
@@ -155,7 +156,7 @@ func (r *rig) do(core int, op *netio.Op) {
 		}
 		r.complete(core, op.Tag, n)
 	case netio.OpWrite, netio.OpRead, netio.OpSync:
-		if r.held && op.Kind == netio.OpWrite {
+		if r.held && op.Kind == netio.OpWrite || r.unread && op.Kind == netio.OpRead {
 			r.parked[core] = append(r.parked[core], *op)
 			return
 		}
@@ -198,9 +199,9 @@ func (r *rig) file(core int, op *netio.Op) {
 	r.complete(core, op.Tag, n)
 }
 
-// release lets parked journal writes complete.
+// release lets parked journal writes, and reads, complete.
 func (r *rig) release() {
-	r.held = false
+	r.held, r.unread = false, false
 	for i := range r.parked {
 		for j := range r.parked[i] {
 			r.file(i, &r.parked[i][j])

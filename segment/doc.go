@@ -9,8 +9,8 @@
 // Data in: validated record batches. They are stamped with offset and epoch and
 // copied twice: into the shard's journal (one aligned, durable, sequential write per
 // turn for all partitions) and into the partition's hot tail (memory in log order).
-// Data out: extents of the hot tail, or bytes read back from segment files, which
-// are written from the tail later and in large pieces. Formats: docs/FORMATS.md.
+// Data out: extents of the hot tail, or of stretches read back from segment files,
+// which are written from the tail later and in large pieces. Formats: docs/FORMATS.md.
 //
 // A large batch is copied once: the journal write gathers the tail's own blocks.
 //

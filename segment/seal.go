@@ -1,6 +1,8 @@
 package segment
 
 import (
+	"sort"
+
 	"millrace/segment/seal"
 )
 
@@ -127,10 +129,8 @@ func (g *seg) piece(t *seal.Table, pos int64) (seal.Piece, bool) {
 		return seal.Piece{Begin: x.run.Begin, End: g.size, Next: g.end, Sum: x.run.Sum},
 			pos < g.size
 	}
-	for i := len(x.fresh) - 1; i >= 0 && x.fresh[i].End > pos; i-- {
-		if x.fresh[i].Begin <= pos {
-			return x.fresh[i], true
-		}
+	if n := len(x.fresh); n > 0 && x.fresh[0].Begin <= pos {
+		return x.fresh[sort.Search(n, func(i int) bool { return x.fresh[i].End > pos })], true
 	}
 	return t.Find(pos)
 }
