@@ -60,6 +60,9 @@ func each(from uint64, n, workers int, run func(seed uint64) (stop bool)) {
 // mostTold bounds how many violations are printed before the rest is not worth the time.
 const mostTold = 10
 
+// tellEvery is how often a long run says how far it is.
+const tellEvery = 30 * time.Second
+
 // all runs every scenario over the seeds.
 func all(from uint64, n, workers int) bool {
 	began := time.Now()
@@ -68,13 +71,17 @@ func all(from uint64, n, workers int) bool {
 		start := time.Now()
 		var mu sync.Mutex
 		var sum sim.Tally
-		runs, bad := 0, 0
+		runs, bad, told := 0, 0, start
 		each(from, n, workers, func(seed uint64) bool {
 			res, err := sc.Run(seed)
 			mu.Lock()
 			defer mu.Unlock()
 			runs++
 			sum.Add(&res.Tally)
+			if time.Since(told) > tellEvery {
+				told = time.Now()
+				fmt.Fprintf(os.Stderr, "%s: %d of %d seeds\n", sc.Name, runs, n)
+			}
 			if err != nil {
 				bad++
 				what, _, _ := strings.Cut(err.Error(), "\n")
