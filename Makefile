@@ -82,6 +82,7 @@ mutants: ## deliberately wrong variants of the code: the simulation must catch e
 chaos: build ## faults against the real broker: F=kill, power, eio, enospc, recreate or storm, N=100
 	go run ./test/chaos -f $(F) -n $(N) -io $(IO) -bin bin/millrace
 	$(if $(filter power,$(F)),go run ./test/chaos -f power -n 40 -io $(IO) -mutant)
+	$(if $(filter eio,$(F)),go run ./test/chaos -f eio -n 6 -fs ext4 -io $(IO) -mutant)
 
 corrupt: build ## N damages (flipped bits, cuts, losses) of data at rest: found, or harmless, never served
 	go run ./test/corrupt -n $(N) -bin bin/millrace

@@ -30,6 +30,7 @@ type broker struct {
 	data       string
 	durability string
 	settings   []string // NAME=VALUE
+	env        []string
 	addr       string
 	admin      string
 	logPath    string
@@ -99,6 +100,7 @@ func (b *broker) start(ctx context.Context, l life) error {
 		args = append(args, "--set", s)
 	}
 	b.cmd = exec.Command(b.bin, args...)
+	b.cmd.Env = append(os.Environ(), b.env...)
 	b.cmd.Stderr = log
 	b.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	out, err := b.cmd.StdoutPipe()

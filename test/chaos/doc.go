@@ -40,6 +40,9 @@
 // reason, at once, and after the repair (with a power loss in half of the rounds)
 // everything acknowledged is there. An error of reading old records is the reader's alone.
 //
+// With -mutant the broker is one that waits out errors of segments and checkpoints
+// (internal/mutant): it must be caught.
+//
 // What a full disk must not end: fetch, heartbeats, commits, changes of the metadata that
 // make it smaller, a stop, a start. Produce is refused with KAFKA_STORAGE_ERROR, and taken
 // again within 10 s of space coming back.

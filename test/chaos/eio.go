@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,6 +27,39 @@ const (
 // eio makes blocks of the disk fail, one site of the broker's I/O a round, each round on
 // a broker of its own.
 func (t *trial) eio(ctx context.Context) error {
+	if t.mutant {
+		return t.eioMutant(ctx)
+	}
+	return t.eioRun(ctx)
+}
+
+// eioMutant runs a build that waits out errors of segments and checkpoints: its disk
+// works again, and it would forget what is lost. The harness must notice.
+func (t *trial) eioMutant(ctx context.Context) error {
+	bin, err := build(ctx, t.scratch, "mutants")
+	if err != nil {
+		return err
+	}
+	t.bin, t.env = bin, []string{"MILLRACE_MUTANT=retry-checkpoint"}
+	t.skip = slices.IndexFunc(failSites, func(s failSite) bool { return s.name == "segment-write" })
+	err = t.eioRun(ctx)
+	t.figure["rounds_until_caught"] = t.passed + 1
+	switch {
+	case errors.Is(err, errSkipped):
+		return err
+	case len(t.findings) > 0:
+		t.logf("the build that waits errors out was caught in round %d:\n  %s", t.passed+1, t.findings[0])
+		t.findings, t.passed, t.rounds = nil, 1, 1
+		return nil
+	case err != nil:
+		return err
+	}
+	t.passed = 0
+	t.finding("the build that waits errors out was not caught in %d rounds", t.rounds)
+	return nil
+}
+
+func (t *trial) eioRun(ctx context.Context) error {
 	bitten := map[string]int{}
 	t.figure["bitten_by_site"] = bitten
 	next := t.skip
@@ -72,7 +106,7 @@ func (e *breakage) round(ctx context.Context, site *failSite, round int) error {
 	if err != nil {
 		return err
 	}
-	b.data = filepath.Join(e.m.mount, fmt.Sprintf("data-%d", round))
+	b.data, b.env = filepath.Join(e.m.mount, fmt.Sprintf("data-%d", round)), t.env
 	if t.cores = 0; site.early {
 		t.cores = 1 // what only comes when every core has swept comes sooner
 	}

@@ -42,9 +42,10 @@ type trial struct {
 	passed   int
 	findings []string
 
-	directories int   // storm: of partitions, after clean stops
-	ackedBefore int   // recreate: acknowledged in former lives of the topic
-	blocksLost  int64 // power: of all filesystems
+	directories int      // storm: of partitions, after clean stops
+	ackedBefore int      // recreate: acknowledged in former lives of the topic
+	blocksLost  int64    // power: of all filesystems
+	env         []string // of brokers
 	tag         string
 	cores       int    // of all lives; 0: chance decides
 	before      [3]int // sent, acked, read in histories that are closed
@@ -74,7 +75,7 @@ func main() {
 	flag.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano())%1e9, "decides what we decide")
 	flag.StringVar(&o.bin, "bin", "", "broker to test; built when empty")
 	flag.StringVar(&o.dir, "dir", "", "where to put scratch data; a temporary directory when empty")
-	flag.BoolVar(&o.mutant, "mutant", false, "power: test a build without the sync, which must be caught")
+	flag.BoolVar(&o.mutant, "mutant", false, "power, eio: test a wrong build, which must be caught")
 	flag.StringVar(&o.device, "device", "volatile", "power: volatile (a disk cache that is lost) or plain")
 	flag.StringVar(&o.fs, "fs", "both", "power, eio, enospc: ext4, xfs, both with half of the rounds each")
 	flag.IntVar(&o.skip, "skip", 0, "eio: begin with the site of this number")
