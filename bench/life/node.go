@@ -64,7 +64,7 @@ func Kafka(jars *kafka.Jars, dir, name string, extra map[string]string) *Node {
 	n := &Node{Name: name, Dir: dir, Note: "Apache Kafka " + kafka.Version + ", page cache"}
 	fresh := true
 	n.launch = func(ctx context.Context, n *Node) error {
-		o := kafka.Options{Dir: dir, Heap: "1g", Extra: extra, Wipe: fresh}
+		o := kafka.Options{Dir: dir, Heap: "1g", Extra: extra, Wipe: fresh, Wait: patience}
 		fresh = false
 		n.began = time.Now()
 		b, err := jars.Start(ctx, o)
