@@ -129,6 +129,14 @@ func (s *store) checkCompacted(p *part, dir string, logs []string) {
 	for _, base := range logs {
 		data, err := s.w.Disk.ReadFile(path.Join(dir, base+".log"))
 		s.check(err == nil, "%v", err)
+		for len(data) > 0 { // what was deleted at the front of its segment
+			v, rest, err := batch.Next(data)
+			s.check(err == nil, "%v: %s.log: %v", p, base, err)
+			if v.NextOffset() > at {
+				break
+			}
+			data = rest
+		}
 		at = max(at, s.compareCompact(p, data, at, p.acked))
 	}
 	s.missing(p, at, p.acked)
