@@ -55,7 +55,16 @@ func run(ctx context.Context) error {
 	return s.Report.Save(filepath.Join(s.Repo, "bench/results"), "partitions")
 }
 
-const topic = "many"
+// perTopic is the most partitions that one request may make, here and in Kafka.
+const perTopic = 10_000
+
+func topics(n int) []string {
+	names := make([]string, (n+perTopic-1)/perTopic)
+	for i := range names {
+		names[i] = fmt.Sprintf("many-%d", i)
+	}
+	return names
+}
 
 // asked of 10 000 partitions; Kafka's figures stand beside them.
 type asked struct {
@@ -92,7 +101,7 @@ func few(ctx context.Context, s *life.Setup, node *life.Node, n int, most asked)
 	if err := create(ctx, node.Addr, n); err != nil {
 		return err
 	}
-	r.Time(node.Name, fmt.Sprintf("topic with %d partitions made", n), time.Since(begin), 0, "")
+	r.Time(node.Name, fmt.Sprintf("%d partitions made", n), time.Since(begin), 0, "")
 	if err := oneEach(ctx, s, node, n); err != nil {
 		return err
 	}
@@ -107,7 +116,7 @@ func few(ctx context.Context, s *life.Setup, node *life.Node, n int, most asked)
 		Most: 20_000})
 	r.Add(life.Figure{Broker: node.Name, What: "data directory on disk", Unit: "MB",
 		Value: float64(node.DiskBytes()) / 1e6})
-	probe := life.Serves(topic, int32(n-1))
+	probe := life.Serves(topics(n)[0], int32(min(n, perTopic)-1))
 	node.Kill()
 	return lives(ctx, s, node, n, probe, most)
 }
@@ -144,15 +153,26 @@ func lives(ctx context.Context, s *life.Setup, node *life.Node, n int, probe lif
 }
 
 func create(ctx context.Context, addr string, n int) error {
-	return loadgen.CreateTopic(ctx, addr, topic, n, nil)
+	for _, name := range topics(n) {
+		if err := loadgen.CreateTopic(ctx, addr, name, min(n, perTopic), nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // oneEach writes one batch of 1 KB to every partition.
 func oneEach(ctx context.Context, s *life.Setup, node *life.Node, n int) error {
-	_, err := s.Load(ctx, node, "produce", "--topic", topic, "--partitions", strconv.Itoa(n),
-		"--conns", "1", "--in-flight", "64", "--records", "1", "--size", "952", "--warmup", "0s",
-		"--duration", "300s", "--max-requests", strconv.Itoa(n))
-	return err
+	each := strconv.Itoa(min(n, perTopic))
+	for _, name := range topics(n) {
+		_, err := s.Load(ctx, node, "produce", "--topic", name, "--partitions", each, "--conns", "1",
+			"--in-flight", "64", "--records", "1", "--size", "952", "--warmup", "0s",
+			"--duration", "300s", "--max-requests", each)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // throughput: the same load over all partitions and over 8, in ABBA order.
