@@ -12,7 +12,7 @@ func (s *Shard) adopt(sc *scanned, needed bool) error {
 	if err != nil {
 		return fmt.Errorf("segment: open %s: %w", sc.name, err)
 	}
-	jf := &jfile{name: sc.name, f: f, size: sc.size}
+	jf := &jfile{name: sc.name, number: sc.number, f: f, size: sc.size}
 	if needed {
 		s.j.old = append(s.j.old, jf)
 		return nil

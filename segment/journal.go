@@ -17,6 +17,7 @@ import (
 // no write on the way to an acknowledgement changes metadata.
 type jfile struct {
 	name    string
+	number  uint64
 	f       vfs.File
 	size    int64
 	pos     int64 // where the next commit goes
@@ -122,9 +123,20 @@ func (s *Shard) growJournal() {
 	}
 	j.making = true
 	fs, dir, id, boot := s.o.FS, s.o.journalDir(), s.o.Directory, s.boot
-	number := s.newFileNumber()
+	number, list, o := s.newFileNumber(), &s.shared.list, &s.o
 	s.job(jobJournal, nil, func() any {
-		return makeJournalFile(fs, dir, id, number, size, boot)
+		m := makeJournalFile(fs, dir, id, number, size, boot)
+		if m.err != nil {
+			return m
+		}
+		if err := list.add(o, number); err != nil {
+			_ = m.file.f.Close()
+			if noSpace(err) { // else the list may have it
+				_ = fs.Remove(m.file.name)
+			}
+			return madeFile{err: err}
+		}
+		return m
 	})
 }
 
@@ -180,7 +192,7 @@ func (o *Options) journalDir() string {
 // allocated and later writes change no metadata. It blocks.
 func makeJournalFile(fs vfs.FS, dir string, id [16]byte, number uint64, size int64,
 	boot uint64) madeFile {
-	name := filepath.Join(dir, fmt.Sprintf("%016x.journal", number))
+	name := journalName(dir, number)
 	f, err := fs.Open(name, vfs.Create, true)
 	if err != nil {
 		return madeFile{err: fmt.Errorf("segment: create %s: %w", name, err)}
@@ -190,7 +202,7 @@ func makeJournalFile(fs vfs.FS, dir string, id [16]byte, number uint64, size int
 		_ = fs.Remove(name)
 		return madeFile{err: fmt.Errorf("segment: prewrite %s: %w", name, err)}
 	}
-	made := madeFile{file: &jfile{name: name, f: f, size: size}}
+	made := madeFile{file: &jfile{name: name, number: number, f: f, size: size}}
 	if mutant.SkipDirSync {
 		return made
 	}

@@ -146,7 +146,7 @@ func makeDirs(o *Options) error {
 func (op *opening) run() error {
 	steps := []step{
 		{"boot mark", op.readBoot}, {"checkpoints", op.readCheckpoints}, {"cleaner", op.readCleaner},
-		{"journals", op.readJournals}, {"their place", op.checkPlace},
+		{"journals", op.readJournals}, {"their place", op.checkPlace}, {"their list", op.checkList},
 		{"logs", op.makeShards}, {"directories", op.checkDirs}, {"replay", op.replayAll},
 		{"files", op.finishLogs}, {"reserve", op.yieldReserve},
 		{"opening", op.markBoot}, {"journal files", op.journalFiles}, {"place", op.markPlace},
@@ -517,6 +517,9 @@ func (op *opening) journalFiles() error {
 			needed[r.file] = true
 		}
 	}
+	if err := op.listNeeded(needed); err != nil {
+		return err
+	}
 	var spare, old []*scanned
 	for _, f := range op.files {
 		switch {
@@ -544,6 +547,9 @@ func (op *opening) journalFiles() error {
 		}
 		return s.firstFile()
 	})
+	if err == nil {
+		err = op.listAll()
+	}
 	if err != nil {
 		return err
 	}

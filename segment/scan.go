@@ -38,7 +38,8 @@ type scanned struct {
 	size     int64
 	number   uint64
 	commits  []commitRef
-	unusable bool // without a header: its making was cut short
+	made     int64 // size when it was made, by its header
+	unusable bool  // without a header: its making was cut short
 }
 
 // scanJournal finds every whole commit in a file: the ones of its present use, and
@@ -76,6 +77,7 @@ func scanJournal(fs vfs.FS, name string, id [16]byte, headOnly bool) (*scanned, 
 	}
 	switch rule := checkFileHeader(head, id); rule {
 	case "":
+		sc.made = floor(int64(le.Uint64(head[32:])))
 	case "magic", "crc":
 		sc.unusable = true // prewriting was cut short: nothing was ever committed to it
 	default:

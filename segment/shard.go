@@ -73,6 +73,7 @@ type shared struct {
 	wrote    atomic.Int64 // when some core last wrote to its journal, monotonic
 	failed   atomic.Bool  // some core's storage latched
 	serving  atomic.Bool  // recovery is done
+	list     journalList
 	// Held, by its name, by jobs that rely on a partition's directory, or move it.
 	dirs [64]sync.Mutex
 

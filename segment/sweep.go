@@ -430,9 +430,12 @@ func (s *Shard) takeReleased() {
 	}
 	for _, f := range j.old {
 		if j.total+f.size > s.o.JournalMax && len(j.free) > 0 {
-			fs, f := s.o.FS, f
+			fs, f, list, o := s.o.FS, f, &s.shared.list, &s.o
 			s.job(jobClose, nil, func() any {
 				_ = f.f.Close()
+				if err := list.drop(o, f.number); err != nil {
+					return err // it stays: the next start finds it spare
+				}
 				return fs.Remove(f.name)
 			})
 			continue
