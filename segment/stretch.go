@@ -34,9 +34,13 @@ type coldSet struct {
 	closed      []*stretch // that wait for their file to be opened
 	flying      int
 	spare       *stretch
-	most        int // reads that may fly now
-	slice       int // bytes of one
-	work        int // bytes that one turn may check
+	most        int           // reads that may fly now
+	slice       int           // bytes of one
+	work        int           // bytes that one turn may check
+	calm        bool          // somebody writes
+	began       clock.Instant // the last read
+	ended       bool          // it has, since the last turn
+	next        clock.Instant // no read before that
 }
 
 const (
@@ -51,6 +55,9 @@ const (
 	// at, and a request behind the turn: with writers there are few small ones.
 	freeReads, freeSlice, freeWork = 2, maxChunk, maxChunk
 	calmReads, calmSlice, calmWork = 1, 128 << 10, 256 << 10
+	// Between two of them the disk, the processors and the clients are the writers' for
+	// calmPause times as long as the last one took.
+	calmPause = 2
 	// writersFor is how long somebody counts as writing.
 	writersFor = clock.Instant(20_000_000)
 )
@@ -60,10 +67,22 @@ func (c *coldSet) pace(s *Shard) {
 	if s.st.flying != nil || s.st.gather.entries > 0 {
 		s.shared.wrote.Store(int64(s.now.Mono))
 	}
-	c.most, c.slice, c.work = freeReads, freeSlice, freeWork
-	if last := s.shared.wrote.Load(); last > 0 && s.now.Mono < clock.Instant(last)+writersFor {
-		c.most, c.slice, c.work = calmReads, calmSlice, calmWork
+	if c.ended { // by this turn's clock, which completions come before
+		c.ended = false
+		c.next = s.now.Mono + calmPause*min(s.now.Mono-c.began, writersFor/4)
 	}
+	c.most, c.slice, c.work, c.calm = freeReads, freeSlice, freeWork, false
+	if last := s.shared.wrote.Load(); last > 0 && s.now.Mono < clock.Instant(last)+writersFor {
+		c.most, c.slice, c.work, c.calm = calmReads, calmSlice, calmWork, true
+	}
+}
+
+// nextFill is when a read may go that waits for its turn.
+func (c *coldSet) nextFill(now clock.Instant) clock.Instant {
+	if len(c.fills) == 0 || c.flying >= c.most || !c.calm || c.next <= now {
+		return clock.Never
+	}
+	return c.next
 }
 
 // cell is the largest usual stretch.
@@ -242,6 +261,9 @@ func (c *coldSet) unlink(st *stretch) {
 // fill sends reads off, a slice of each stretch in turn.
 func (s *Shard) fill(out *Effects) {
 	c := &s.cold
+	if c.calm && s.now.Mono < c.next {
+		return
+	}
 	for n := len(c.fills); n > 0 && c.flying < c.most; n-- {
 		st := c.fills[0]
 		c.fills = c.fills[:copy(c.fills, c.fills[1:])]
@@ -262,6 +284,7 @@ func (s *Shard) fill(out *Effects) {
 		n := min(int64(c.slice), ceil(st.end)-st.have)
 		s.pin(g)
 		c.flying++
+		c.began = s.now.Mono
 		s.stats.ColdReads++
 		id := s.newOp(op{kind: opRead, stretch: st})
 		out.IO = append(out.IO, IO{ID: id, Kind: IORead, Fd: g.fd.f.Fd(), Off: st.have,
@@ -274,6 +297,7 @@ func (s *Shard) readDone(st *stretch, res int32) {
 	c, g := &s.cold, st.seg
 	s.unpin(g)
 	c.flying--
+	c.ended = true
 	switch {
 	case st.gone:
 		s.freeStretch(st)
