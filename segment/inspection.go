@@ -193,8 +193,26 @@ func ReadBoot(b []byte, dir [16]byte) (boot, complete uint64, rule string) {
 // CheckpointDir is the directory of the checkpoints.
 func CheckpointDir(dir string) string { return checkpointDir(dir) }
 
-// JournalDir is that of the journals.
-func JournalDir(dir string) string { return journalDir(dir) }
+// JournalDir is that of the journals: beside the data, or where journal/place says.
+func JournalDir(files vfs.FS, dir string) string {
+	b, err := files.ReadFile(placeName(dir))
+	if was := strings.TrimSpace(string(b)); err == nil && filepath.IsAbs(was) {
+		return was
+	}
+	return journalDir(dir)
+}
+
+// JournalListName is the file that lists the journal files.
+func JournalListName(dir string) string { return listName(dir) }
+
+// ReadJournalList reads it: the names of the files that must be there.
+func ReadJournalList(b []byte, dir [16]byte) (names []string, rule string) {
+	numbers, rule := parseJournalList(b, dir)
+	for _, n := range numbers {
+		names = append(names, journalName("", n))
+	}
+	return names, rule
+}
 
 // LogDir is that of the partitions.
 func LogDir(dir string) string { return logRoot(dir) }

@@ -264,7 +264,7 @@ func (s *survey) summary() error {
 
 // journals reads all files, and checks that what a start would replay is there.
 func (s *survey) journals() error {
-	dir := segment.JournalDir(s.dir)
+	dir := segment.JournalDir(s.t.files, s.dir)
 	names, err := s.t.files.List(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("inspect: %w", err)
@@ -285,6 +285,9 @@ func (s *survey) journals() error {
 		if err := s.t.bad(dir, 0, "no journal files"); err != nil {
 			return err
 		}
+	}
+	if err := s.listed(dir, names); err != nil {
+		return err
 	}
 	if s.head.Clean {
 		return s.showJournals(nil) // nothing of them is needed
@@ -481,6 +484,31 @@ func (s *survey) sameTail(name string, size int64, tail []byte) error {
 	}
 	if !bytes.Equal(have, tail) {
 		return s.t.bad(name, at, "differs from the checkpoint")
+	}
+	return nil
+}
+
+// listed checks that the journal files are there of which the list says so.
+func (s *survey) listed(dir string, have []string) error {
+	name := segment.JournalListName(s.dir)
+	b, err := s.t.files.ReadFile(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // made before there was a list
+	}
+	if err != nil {
+		return fmt.Errorf("inspect: %w", err)
+	}
+	names, rule := segment.ReadJournalList(b, s.id)
+	if rule != "" {
+		return s.t.bad(name, 0, rule)
+	}
+	for _, n := range names {
+		if slices.Contains(have, n) {
+			continue
+		}
+		if err := s.t.bad(filepath.Join(dir, n), 0, "missing"); err != nil {
+			return err
+		}
 	}
 	return nil
 }
