@@ -69,12 +69,13 @@ func (r *round) run(states []*state) {
 	}
 }
 
-// refused: the last line must name the file, or the directory it is in.
+// refused: the reason must name the file, or the directory it is in.
 func (r *round) refused(log string) {
-	if code := lastLine(log); namesFile(code, r.damage.file) {
-		r.end(refused, "%s", code)
+	reason := log[max(strings.LastIndex(log, "\nmillrace: "), 0):]
+	if reason, _, _ = strings.Cut(strings.TrimSpace(reason), "\n"); namesFile(reason, r.damage.file) {
+		r.end(refused, "%s", reason)
 	} else {
-		r.end(wrongOutcome, "refused without a place: %s", code)
+		r.end(wrongOutcome, "refused without a place: %s", reason)
 	}
 }
 
