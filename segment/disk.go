@@ -57,18 +57,28 @@ func (op *opening) checkDirs() error {
 		return err
 	}
 	op.dirs = make(map[string]string, len(all))
+	kept := make(map[string]*dirEntry, len(all))
 	for i := range all {
 		e := &all[i]
 		stays, err := op.checkDir(e, byName)
 		if err != nil {
 			return err
 		}
-		if have := op.dirs[e.name]; stays && have != "" {
-			return &CorruptError{e.path(), 0, "a partition of that name is in " + have + ", too"}
+		if !stays {
+			continue
 		}
-		if stays {
-			op.dirs[e.name] = e.root
+		if have := kept[e.name]; have != nil {
+			if have.hasID == e.hasID {
+				return &CorruptError{e.path(), 0, "a partition of that name is in " + have.root + ", too"}
+			}
+			if have.hasID { // the other was torn before anything relied on it
+				have, e = e, have
+			}
+			if err := op.removeDir(have.path(), have.name); err != nil {
+				return err
+			}
 		}
+		kept[e.name], op.dirs[e.name] = e, e.root
 	}
 	op.settle()
 	return nil
@@ -77,10 +87,11 @@ func (op *opening) checkDirs() error {
 func (e *dirEntry) path() string { return filepath.Join(logRoot(e.root), e.name) }
 
 // isKnown says that a checkpoint relies on a file in the directory: then it was this topic's,
-// and no other of the image can have taken it over. The metadata need not be read.
+// and no other of the image can have taken it over. The metadata need not be read, unless
+// a deleted topic's may have come back in another data directory.
 func (op *opening) isKnown(e *dirEntry, byName map[string]*KnownTopic) bool {
 	t := byName[e.topic]
-	if t == nil || e.partition >= t.Partitions {
+	if t == nil || e.partition >= t.Partitions || len(op.o.Also) > 0 {
 		return false
 	}
 	r := op.records[protocol.TopicPartition{Topic: t.ID, Partition: e.partition}]
