@@ -284,6 +284,7 @@ var kindNames = map[uint8]string{
 type JournalInfo struct {
 	Name    string
 	Size    int64
+	Made    int64 // size when it was made
 	Number  uint64
 	Boot    uint64 // that made it
 	Unused  bool   // its making was cut short
@@ -298,7 +299,7 @@ func ReadJournal(files vfs.FS, name string, dir [16]byte, each func(*CommitInfo)
 	if err != nil {
 		return j, err
 	}
-	j.Size, j.Unused = sc.size, sc.unusable
+	j.Size, j.Made, j.Unused = sc.size, sc.made, sc.unusable
 	f, err := files.Open(name, vfs.ReadOnly, false)
 	if err != nil {
 		return j, err

@@ -503,6 +503,13 @@ func (s *survey) listed(dir string, have []string) error {
 		return s.t.bad(name, 0, rule)
 	}
 	for _, n := range names {
+		path := filepath.Join(dir, n)
+		i := slices.IndexFunc(s.files, func(j segment.JournalInfo) bool { return j.Name == path })
+		if i >= 0 && s.files[i].Size < s.files[i].Made {
+			if err := s.t.bad(path, s.files[i].Size, "length"); err != nil {
+				return err
+			}
+		}
 		if slices.Contains(have, n) {
 			continue
 		}
