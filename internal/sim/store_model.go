@@ -104,7 +104,8 @@ func (s *store) newTopic() *topic {
 }
 
 func (s *store) addPart(t *topic) *part {
-	p := &part{topic: t, latest: map[string]int64{}, tp: protocol.TopicPartition{Topic: t.id, Partition: int32(len(t.parts))}}
+	tp := protocol.TopicPartition{Topic: t.id, Partition: int32(len(t.parts))}
+	p := &part{topic: t, latest: map[string]int64{}, tp: tp}
 	t.parts = append(t.parts, p)
 	for range 1 + s.rng.IntN(3) {
 		s.newClient(p)
