@@ -233,7 +233,7 @@ func (op *opening) finishLog(l *Log) error {
 	have := make(map[string]bool, len(names))
 	for _, n := range names {
 		have[n] = true
-		if len(op.files) == 0 && strings.HasSuffix(n, endLog) {
+		if len(op.files) == 0 && !op.rep.Clean && strings.HasSuffix(n, endLog) {
 			// A segment is never older than the first journal file.
 			return &CorruptError{op.o.journalDir(), 0, "missing"}
 		}

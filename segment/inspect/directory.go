@@ -281,7 +281,7 @@ func (s *survey) journals() error {
 			s.files = append(s.files, *j)
 		}
 	}
-	if len(s.files) == 0 && len(s.logs) > 0 {
+	if len(s.files) == 0 && len(s.logs) > 0 && !s.head.Clean { // an import makes none
 		if err := s.t.bad(dir, 0, "no journal files"); err != nil {
 			return err
 		}
