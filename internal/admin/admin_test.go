@@ -106,6 +106,12 @@ func TestMetricsShowTheSnapshot(t *testing.T) {
 	if !strings.Contains(body, "go_goroutines") {
 		t.Error("no Go runtime figures")
 	}
+	for _, name := range []string{"user_seconds", "system_seconds", "voluntary_switches",
+		"involuntary_switches", "disk_written_bytes", "disk_read_bytes"} {
+		if !strings.Contains(body, "\nmillrace_process_"+name+"_total ") {
+			t.Errorf("nothing tells the process's %s", name)
+		}
+	}
 }
 
 // Group names come from clients: many, long, not UTF-8.
@@ -216,5 +222,12 @@ func TestServerStartsAndStops(t *testing.T) {
 	defer cancel()
 	if err := s.Stop(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+func TestStorageFigures(t *testing.T) {
+	w, r := storage("rchar: 5\nwchar: 6\nread_bytes: 4096\nwrite_bytes: 8192\ncancelled_write_bytes: 1\n")
+	if w != 8192 || r != 4096 {
+		t.Errorf("%v written, %v read", w, r)
 	}
 }

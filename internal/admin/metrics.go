@@ -30,6 +30,7 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	} else {
 		e.gauge("millrace_healthy", "1 until a failure latched.", 1)
 	}
+	e.process()
 	snap, err := c.src.get()
 	if err != nil {
 		e.gauge("millrace_ready", "1 when clients are served.", 0)
