@@ -33,6 +33,7 @@ const (
 	klaus = "github.com/klauspost/compress"
 	lz4   = "github.com/pierrec/lz4"
 	hdr   = "github.com/HdrHistogram/hdrhistogram-go"
+	yaml  = "go.yaml.in/yaml/v3"
 )
 
 // rooms: the longest path that contains a package is its room.
@@ -53,6 +54,7 @@ var rooms = []room{
 		external: []string{kmsg, klaus, lz4, crc, xsys},
 	},
 	{path: "loadgen", project: []string{"protocol", "netio"}, external: []string{franz, hdr, crc, xsys}},
+	{path: "loadgen/workload", external: []string{yaml}},
 	{
 		path: "cmd",
 		project: []string{
