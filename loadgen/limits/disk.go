@@ -117,7 +117,7 @@ func writeKey(n int) string { return "append." + sizeName(n) }
 // appendProbe is what a log does: fresh pages at the end of a file.
 func appendProbe(n int) probe {
 	key := writeKey(n)
-	return probe{"disk", []spec{{key + ".rate", "buffered append, " + sizeName(n) + "iB a call", "GB/s"},
+	return probe{"disk", []spec{{key + ".rate", "buffered append, " + sizeText(n) + " a call", "GB/s"},
 		{key + ".cpu", "  CPU of it", "s/GB"}},
 		func(e *env, d time.Duration) ([]float64, error) {
 			lap := int64(64 << 20)
@@ -195,7 +195,7 @@ func (e *env) writers(count, n int, d time.Duration, write func(fd int, buf []by
 
 func flushProbe(n, writers int) probe {
 	key := fmt.Sprintf("flush.%s.%d", sizeName(n), writers)
-	what := fmt.Sprintf("write + fdatasync of %siB, %s", sizeName(n), writersName(writers))
+	what := fmt.Sprintf("write + fdatasync of %s, %s", sizeText(n), writersName(writers))
 	return probe{"disk", []spec{{key + ".rate", what, "commits/s"}, {key + ".p50", "  time of one, p50", "µs"}},
 		func(e *env, d time.Duration) ([]float64, error) {
 			rate, p50, err := e.writers(writers, n, d, func(fd int, buf []byte, at int64) error {
@@ -235,7 +235,7 @@ func (e *env) direct(count int, f func() error) error {
 
 func directProbe(n, writers int) probe {
 	key := fmt.Sprintf("direct.%s.%d", sizeName(n), writers)
-	what := fmt.Sprintf("O_DIRECT overwrite, %siB, %s", sizeName(n), writersName(writers))
+	what := fmt.Sprintf("O_DIRECT overwrite, %s, %s", sizeText(n), writersName(writers))
 	return probe{"disk", []spec{{key + ".rate", what, "MB/s"}, {key + ".p50", "  time of one, p50", "µs"}},
 		func(e *env, d time.Duration) (v []float64, err error) {
 			return v, e.direct(writers, func() error {
@@ -252,7 +252,7 @@ func directProbe(n, writers int) probe {
 // dsyncProbe is the cheapest durable write: in place, uncached, with its own flush.
 func dsyncProbe(n int) probe {
 	key := "dsync." + sizeName(n)
-	what := fmt.Sprintf("O_DIRECT overwrite with RWF_DSYNC, %siB, 1 writer", sizeName(n))
+	what := fmt.Sprintf("O_DIRECT overwrite with RWF_DSYNC, %s, 1 writer", sizeText(n))
 	return probe{"disk", []spec{{key + ".rate", what, "commits/s"}, {key + ".p50", "  time of one, p50", "µs"}},
 		func(e *env, d time.Duration) (v []float64, err error) {
 			return v, e.direct(1, func() error {

@@ -10,8 +10,9 @@
 //
 // Invariants:
 //
-//	L1  Rates and costs are of one thread on one CPU unless the figure says otherwise. Costs are
-//	    CPU seconds of that thread as the kernel counts them, not time that passed.
+//	L1  Rates and costs are of one thread on one CPU unless the figure says otherwise. What only
+//	    computes is timed by that thread's CPU seconds as the kernel counts them, and so are costs;
+//	    what waits (wake-ups, loopback, disks) by the time that passed, which neighbours lengthen.
 //	L2  The run ends within its budget and a round: what is left is skipped, with words.
 //	L3  Nothing is left in the directory, however the run ends.
 //	L4  A composite has only what every broker must do: receive, sum, write (produce); send from a

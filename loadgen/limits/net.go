@@ -120,7 +120,7 @@ var tcpSizes = []int{128, 1 << 10, 16 << 10, 64 << 10, 1 << 20}
 func tcpKey(n, cores int) string { return fmt.Sprintf("tcp.%s.%dcores", sizeName(n), cores) }
 
 func tcpProbe(n, cores int) probe {
-	key, what := tcpKey(n, cores), fmt.Sprintf("TCP loopback, %s B a send, both ends on ", sizeName(n))
+	key, what := tcpKey(n, cores), fmt.Sprintf("TCP loopback, %s a send, both ends on ", sizeText(n))
 	if cores == 1 {
 		what += "one core"
 	} else {
@@ -253,7 +253,7 @@ var sendfileSizes = []int{16 << 10, 64 << 10, 1 << 20}
 func sendfileProbe(n int) probe {
 	name := sizeName(n)
 	key := "sendfile." + name
-	return probe{"network", []spec{{key + ".rate", "sendfile, page cache to loopback, " + name + "iB a call", "GB/s"},
+	return probe{"network", []spec{{key + ".rate", "sendfile, page cache to loopback, " + sizeText(n) + " a call", "GB/s"},
 		{key + ".send", "  CPU of the sender", "s/GB"}, {key + ".receive", "  CPU of the receiver", "s/GB"}},
 		func(e *env, d time.Duration) ([]float64, error) {
 			file, size, err := e.cached()

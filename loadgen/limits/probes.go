@@ -24,6 +24,14 @@ func sizeName(n int) string {
 	return fmt.Sprint(n)
 }
 
+// sizeText writes 65536 as 64KiB and 128 as 128 B.
+func sizeText(n int) string {
+	if n >= 1<<10 && n%(1<<10) == 0 {
+		return sizeName(n) + "iB"
+	}
+	return fmt.Sprintf("%d B", n)
+}
+
 // allProbes in the order of the report.
 func allProbes() []probe {
 	var out []probe
@@ -64,7 +72,7 @@ var sink atomic.Uint64
 
 func memcpyProbe(n int) probe {
 	name := sizeName(n)
-	return probe{"memory", []spec{{"memcpy." + name, "copy " + name + "iB", "GB/s"}},
+	return probe{"memory", []spec{{"memcpy." + name, "copy " + sizeText(n), "GB/s"}},
 		func(e *env, d time.Duration) ([]float64, error) {
 			from, to := make([]byte, n), make([]byte, n)
 			for i := range from { // both are there before the clock runs
@@ -90,7 +98,7 @@ var crcSizes = []int{1 << 10, 16 << 10, 1 << 20}
 
 func crcProbe(n int) probe {
 	name := sizeName(n)
-	return probe{"memory", []spec{{"crc32c." + name, "CRC-32C of " + name + "iB", "GB/s"}},
+	return probe{"memory", []spec{{"crc32c." + name, "CRC-32C of " + sizeText(n), "GB/s"}},
 		func(e *env, d time.Duration) ([]float64, error) {
 			table, data := crc32.MakeTable(crc32.Castagnoli), make([]byte, n)
 			laps := max(1, (256<<10)/n)
@@ -130,7 +138,7 @@ func faultProbe() probe {
 	return probe{"kernel", []spec{{"fault", "a page fault, anonymous memory", "ns"}},
 		func(e *env, d time.Duration) ([]float64, error) {
 			const n, page = 8 << 20, 4096
-			touched, took := 0, time.Duration(0)
+			touched, took := 0, 0.0
 			err := onCPU(e.cpus[0], func() error {
 				for begin := time.Now(); touched == 0 || time.Since(begin) < d; {
 					mem, err := unix.Mmap(-1, 0, n, unix.PROT_READ|unix.PROT_WRITE,
@@ -139,11 +147,11 @@ func faultProbe() probe {
 						return fmt.Errorf("mmap: %w", err)
 					}
 					_ = unix.Madvise(mem, unix.MADV_NOHUGEPAGE) // refused where there are none
-					t := time.Now()
+					m := startMeter()
 					for i := 0; i < n; i += page {
 						mem[i] = 1
 					}
-					took += time.Since(t)
+					took += m.stop().cpu
 					touched += n / page
 					if err := unix.Munmap(mem); err != nil {
 						return fmt.Errorf("munmap: %w", err)
@@ -151,7 +159,7 @@ func faultProbe() probe {
 				}
 				return nil
 			})
-			return []float64{float64(took.Nanoseconds()) / float64(max(1, touched))}, err
+			return []float64{took * 1e9 / float64(max(1, touched))}, err
 		}}
 }
 

@@ -96,11 +96,11 @@ func (l *Limits) Composites() []Composite {
 	}
 	for _, n := range []int{1 << 10, 16 << 10, 64 << 10, 1 << 20} {
 		c, ok := l.produceCost(float64(n))
-		put("produce, requests of "+sizeName(n)+"iB", float64(n), c, ok)
+		put("produce, requests of "+sizeText(n), float64(n), c, ok)
 	}
 	for _, n := range sendfileSizes {
 		c, ok := l.fetchCost(float64(n))
-		put("fetch, answers of "+sizeName(n)+"iB", float64(n), c, ok)
+		put("fetch, answers of "+sizeText(n), float64(n), c, ok)
 	}
 	return out
 }

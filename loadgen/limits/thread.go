@@ -68,15 +68,17 @@ func threadCPU() float64 {
 	return float64(ts.Nano()) / 1e9
 }
 
-// again calls f until d has passed and gives how often per second. f should take microseconds.
+// again calls f, which only computes, until d has passed and gives how often per second of the
+// thread's CPU: a neighbour that takes the CPU away makes a round shorter, not slower. f should take
+// microseconds.
 func again(d time.Duration, f func() error) (float64, error) {
-	begin := time.Now()
+	m := startMeter()
 	for n := 1; ; n++ {
 		if err := f(); err != nil {
 			return 0, err
 		}
-		if took := time.Since(begin); took >= d {
-			return float64(n) / took.Seconds(), nil
+		if time.Since(m.at) >= d {
+			return float64(n) / m.stop().cpu, nil
 		}
 	}
 }

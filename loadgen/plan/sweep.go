@@ -1,0 +1,135 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"millrace/loadgen/result"
+)
+
+// Driver puts a configuration's load on the broker at a rate (messages per second; 0: as fast as
+// answers come) and measures it, after a warm-up.
+type Driver interface {
+	Step(ctx context.Context, c Config, rate float64) (*result.Run, error)
+	// Flushes is how often the broker has made the disk flush since it began; 0: it does not tell.
+	Flushes(ctx context.Context) float64
+}
+
+// Sweep measures configurations into a model.
+type Sweep struct {
+	Model  *Model
+	Driver Driver
+	Settle time.Duration  // between steps, for what the last one left to do
+	Save   func() error   // after every step
+	Tell   func(Measured) // after every step, and at the end of a configuration; may be nil
+}
+
+// Run measures what is not yet measured.
+func (s *Sweep) Run(ctx context.Context, configs []Config) error {
+	for _, c := range configs {
+		x := s.Model.find(c)
+		if x.Done {
+			continue
+		}
+		if err := s.one(ctx, x); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// errShort is a step that ended before its time.
+var errShort = errors.New("plan: a step ended early")
+
+func (s *Sweep) one(ctx context.Context, x *Measured) error {
+	p := s.Model.Search.replay(x.Steps)
+	for {
+		rung, rate, done := p.next()
+		if done {
+			break
+		}
+		step, err := s.step(ctx, x.Config, rung, rate)
+		if err != nil {
+			return err
+		}
+		x.Steps = append(x.Steps, step)
+		p.take(step)
+		if err := s.saved(*x); err != nil {
+			return err
+		}
+	}
+	x.conclude(s.Model.Search)
+	return s.saved(*x)
+}
+
+func (s *Sweep) saved(x Measured) error {
+	s.Model.Changed = time.Now().UTC()
+	if s.Tell != nil {
+		s.Tell(x)
+	}
+	return s.Save()
+}
+
+func (s *Sweep) step(ctx context.Context, c Config, rung int, rate float64) (Step, error) {
+	if err := wait(ctx, s.Settle); err != nil {
+		return Step{}, err
+	}
+	before := s.Driver.Flushes(ctx)
+	r, err := s.Driver.Step(ctx, c, rate)
+	if err != nil {
+		return Step{}, fmt.Errorf("plan: %s at %.0f messages/s: %w", c, rate, err)
+	}
+	if r.Partial != "" {
+		return Step{}, fmt.Errorf("%w: %s at %.0f messages/s: %s", errShort, c, rate, r.Partial)
+	}
+	step := judge(c, rung, rate, r, s.Model.Objectives)
+	if after := s.Driver.Flushes(ctx); after > before {
+		// The counter ran over the warm-up, too.
+		step.Flushes = (after - before) * r.Seconds / max(r.Seconds, r.Seconds+r.WarmupSeconds)
+	}
+	if s.Model.Software == "" {
+		s.Model.Software = r.Target.Software
+	}
+	return step, nil
+}
+
+func wait(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// Scale measures closed loops over a growing number of connections with one request in flight on
+// each, rounds times, and fits the Universal Scalability Law.
+func (s *Sweep) Scale(ctx context.Context, c Config, connections []int, rounds int) error {
+	c.InFlight = 1
+	x := Scaling{Over: "connections", Config: c}
+	for round := range rounds {
+		for i := range connections {
+			n := connections[i]
+			if round%2 == 1 { // there and back: what drifts falls on both ends
+				n = connections[len(connections)-1-i]
+			}
+			c.Connections = n
+			step, err := s.step(ctx, c, 0, 0)
+			if err != nil {
+				return err
+			}
+			x.Points = append(x.Points, Point{N: float64(n), X: step.Reached})
+		}
+	}
+	u, err := FitUSL(x.Over, x.Points)
+	if err != nil {
+		return err
+	}
+	x.USL = u
+	s.Model.Scaling = append(s.Model.Scaling, x)
+	return s.Save()
+}
