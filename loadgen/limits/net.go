@@ -253,7 +253,8 @@ var sendfileSizes = []int{16 << 10, 64 << 10, 1 << 20}
 func sendfileProbe(n int) probe {
 	name := sizeName(n)
 	key := "sendfile." + name
-	return probe{"network", []spec{{key + ".rate", "sendfile, page cache to loopback, " + sizeText(n) + " a call", "GB/s"},
+	return probe{"network", []spec{
+		{key + ".rate", "sendfile, page cache to loopback, " + sizeText(n) + " a call", "GB/s"},
 		{key + ".send", "  CPU of the sender", "s/GB"}, {key + ".receive", "  CPU of the receiver", "s/GB"}},
 		func(e *env, d time.Duration) ([]float64, error) {
 			file, size, err := e.cached()
