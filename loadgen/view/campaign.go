@@ -282,7 +282,7 @@ func (c *Campaign) extremes(rows []Row) string {
 				rows[worst].Load, rows[worst].Figure))
 		}
 	}
-	return strings.Join(out, "; ")
+	return strings.Join(out, ";\n")
 }
 
 // against is how many times better ours is than a contestant; 0: not measured.
@@ -303,36 +303,53 @@ func (c *Campaign) table(group string) table {
 		t.Head = append(t.Head, x.Name)
 	}
 	for _, x := range c.Contestants[1:] {
-		t.Head = append(t.Head, "÷ "+x.Name, "95 % interval", "pairs")
+		t.Head = append(t.Head, "÷ "+x.Name, "95 % interval, pairs")
 	}
-	t.Head = append(t.Head, "remark")
-	for _, row := range c.rowsOf(group) {
+	rows := c.rowsOf(group)
+	remarks := slices.ContainsFunc(rows, func(r Row) bool { return r.Remark != "" })
+	if remarks {
+		t.Head = append(t.Head, "remark")
+	}
+	for _, row := range rows {
 		cells := []string{row.Load, row.Figure}
 		for _, x := range c.Contestants {
-			text := none
-			for _, v := range row.Values {
-				if v.Contestant == x.Name && v.Runs > 0 {
-					text = row.show(v.Median)
-				}
-			}
-			cells = append(cells, text)
+			cells = append(cells, row.value(x.Name))
 		}
 		for _, x := range c.Contestants[1:] {
-			ratio, interval, pairs := none, "", ""
-			for _, r := range row.Ratios {
-				if r.Against == x.Name && len(r.Pairs) > 0 {
-					ratio, interval = three(r.Median), three(r.Low)+" … "+three(r.High)
-					pairs = fmt.Sprint(len(r.Pairs))
-					if r.Disturbed > 0 {
-						pairs += fmt.Sprintf(" (%d disturbed)", r.Disturbed)
-					}
-				}
-			}
-			cells = append(cells, ratio, interval, pairs)
+			ratio, interval := row.ratio(x.Name)
+			cells = append(cells, ratio, interval)
 		}
-		t.Rows = append(t.Rows, append(cells, row.Remark))
+		if remarks {
+			cells = append(cells, row.Remark)
+		}
+		t.Rows = append(t.Rows, cells)
 	}
 	return t
+}
+
+// value is what a contestant showed, as text.
+func (row *Row) value(name string) string {
+	for _, v := range row.Values {
+		if v.Contestant == name && v.Runs > 0 {
+			return row.show(v.Median)
+		}
+	}
+	return none
+}
+
+// ratio is ours to a contestant's, as text, with its interval and number of pairs.
+func (row *Row) ratio(name string) (ratio, interval string) {
+	for _, r := range row.Ratios {
+		if r.Against != name || len(r.Pairs) == 0 {
+			continue
+		}
+		interval = fmt.Sprintf("%s … %s, %d", three(r.Low), three(r.High), len(r.Pairs))
+		if r.Disturbed > 0 {
+			interval += fmt.Sprintf(" (%d disturbed)", r.Disturbed)
+		}
+		return three(r.Median), interval
+	}
+	return none, ""
 }
 
 // CampaignHTML writes a campaign's report.

@@ -90,7 +90,7 @@ func TestCampaignReport(t *testing.T) {
 	}
 	page := out.String()
 	for _, want := range []string{"fetch at the tail", "(produce, 1 message per request, messages), worst 0.9", "not &lt;measured&gt;",
-		"95 % interval", "durable before every ack", "(1 disturbed)", "not measured"} {
+		"95 % interval, pairs", "durable before every ack", "8 (1 disturbed)", "not measured"} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
 		}

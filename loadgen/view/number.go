@@ -128,11 +128,11 @@ func span(seconds float64) string {
 	case seconds < 1:
 		return fmt.Sprintf("%.0f ms", seconds*1000)
 	case seconds < 120:
-		return three(seconds) + " s"
+		return round(three(seconds) + " s")
 	case seconds < 7200:
-		return three(seconds/60) + " min"
+		return round(three(seconds/60) + " min")
 	}
-	return three(seconds/3600) + " h"
+	return round(three(seconds/3600) + " h")
 }
 
 // nines prints a quantile as people name it: p99.9.
@@ -146,4 +146,16 @@ func plural(n int64, word string) string {
 		return "1 " + word
 	}
 	return grouped(n) + " " + word + "s"
+}
+
+// round takes the zeros off that a round number does not need: ticks and settings are round.
+func round(text string) string {
+	number, rest := text, ""
+	if i := strings.IndexAny(text, " ×"); i >= 0 {
+		number, rest = text[:i], text[i:]
+	}
+	if strings.Contains(number, ".") {
+		number = strings.TrimRight(strings.TrimRight(number, "0"), ".")
+	}
+	return number + rest
 }

@@ -70,7 +70,7 @@ func (c *canvas) svg(title string, alone bool) string {
 
 // shorten cuts a label to about a width in pixels.
 func shorten(s string, pixels float64) string {
-	most := int(pixels / 6.6)
+	most := int(pixels / 7.3)
 	if utf8.RuneCountInString(s) <= most {
 		return s
 	}
@@ -100,7 +100,7 @@ func (c *Campaign) whiskers(group string, alone bool) string {
 	v := &canvas{width: whiskerWidth, height: height}
 	v.put(`<rect class="zone" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`, left, topHeight,
 		at(1)-left, height-34-topHeight)
-	c.key(v)
+	c.key(v, rows)
 	v.text(at(1)-8, topHeight-8, "faint", "end", "worse")
 	v.text(at(1)+8, topHeight-8, "faint", "start", c.Contestants[0].Name+" is better")
 	for _, t := range a.ticks {
@@ -136,14 +136,23 @@ func remark(row *Row) string {
 	return " (" + row.Remark + ")"
 }
 
-// key names the marks.
-func (c *Campaign) key(v *canvas) {
+// key names the marks, the one of goals if there are any.
+func (c *Campaign) key(v *canvas, rows []Row) {
 	x := 0.0
 	for i, other := range c.Contestants[1:] {
 		label := c.Contestants[0].Name + " against " + other.Name
 		mark(v, i, x+6, 18)
 		v.text(x+18, 22, "", "start", label)
 		x += 18 + float64(utf8.RuneCountInString(label))*7 + 20
+	}
+	for _, row := range rows {
+		for _, r := range row.Ratios {
+			if r.Goal > 0 {
+				v.rule("goal", x+4, 10, x+4, 26)
+				v.text(x+14, 22, "", "start", "goal")
+				return
+			}
+		}
 	}
 }
 

@@ -53,7 +53,7 @@ type heat struct {
 const (
 	heatLevels = 8
 	scale      = 1000 // of the drawing's coordinates
-	fewPoints  = 40   // curves with so many show them
+	fewPoints  = 20   // curves with so many show them
 )
 
 // at is where a value lies on the axis, 0…1.
@@ -85,7 +85,7 @@ func linear(high float64, label func(float64) string) axis {
 	}
 	a := axis{high: step * math.Ceil(high*1.02/step)}
 	for i := 0; float64(i)*step <= a.high*1.0001; i++ {
-		a.ticks = append(a.ticks, tick{v: float64(i) * step, label: label(float64(i) * step)})
+		a.ticks = append(a.ticks, tick{v: float64(i) * step, label: round(label(float64(i) * step))})
 	}
 	return a
 }
@@ -109,7 +109,7 @@ func logarithmic(low, high float64, label func(float64) string) axis {
 		for _, m := range between {
 			v := m * math.Pow(10, e)
 			if v >= a.low*0.999 && v <= a.high*1.001 {
-				a.ticks = append(a.ticks, tick{v: v, label: label(v)})
+				a.ticks = append(a.ticks, tick{v: v, label: round(label(v))})
 			}
 		}
 	}
@@ -152,7 +152,7 @@ func timeAxis(seconds float64) axis {
 		v := float64(i) * step
 		label := clock(v)
 		if seconds < 120 {
-			label = three(v) + " s"
+			label = round(three(v) + " s")
 		}
 		a.ticks = append(a.ticks, tick{v: v, label: label, minor: i%2 == 1})
 	}

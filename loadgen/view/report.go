@@ -115,6 +115,9 @@ func HTML(w io.Writer, runs []*result.Run, title string) error {
 	}
 	for i, r := range runs {
 		part := runPartOf(r, names[i], len(runs) == 1)
+		if len(runs) == 1 {
+			part.Name = "Details"
+		}
 		part.Class = fmt.Sprintf("s%d", i%mostCurves+1)
 		if len(runs) > 1 {
 			part.Plots = all[i].plots()
@@ -137,7 +140,7 @@ func titleOf(r *result.Run) string {
 	}
 	out := r.Load
 	if r.Rate > 0 {
-		return out + " at " + scaled(r.Rate, "") + " messages/s"
+		return out + " at " + strings.ReplaceAll(round(scaled(r.Rate, "")), " ", "\u00a0") + " messages/s"
 	}
 	return out + ", as fast as it goes"
 }
@@ -270,8 +273,8 @@ func tiles(r *result.Run) []tile {
 			Sub: "of " + grouped(s.Count) + " samples"})
 	}
 	if b := r.Broker; b != nil && n > 0 {
-		out = append(out, tile{Label: "Broker's cost", Value: three(b.PerMillion(n)) + " CPU-s",
-			Sub: "per million messages"})
+		out = append(out, tile{Label: "Broker's CPU", Value: three(b.PerMillion(n)) + " s",
+			Sub: "per million messages, " + three(b.CPUSeconds/max(b.Seconds, 1e-9)) + " cores"})
 	}
 	if l := r.Limit; l != nil {
 		out = append(out, tile{Label: "Share of the limit", Value: percent(l.Fraction), Sub: l.Name})

@@ -83,8 +83,10 @@ func (s *series) plots() []template.HTML {
 	add(s.kindsPlot())
 	add(s.heatPlot())
 	if len(s.windows) > 0 {
-		add(s.behindPlot())
 		add(s.errorPlot())
+		for _, p := range s.behindPlots() {
+			add(p)
+		}
 		for _, p := range costPlots([]series{*s}) {
 			add(p)
 		}
@@ -222,7 +224,7 @@ func (s *series) heatPlot() *plot {
 		return nil
 	}
 	p := &plot{title: "Where latencies lay", unit: "us", x: timeAxis(s.run.Seconds), heat: h, tall: true,
-		note: string(s.kind) + ", logarithmic; the darker the more samples at that moment"}
+		note: string(s.kind) + ", logarithmic; the colour tells how many samples"}
 	p.y = logarithmic(h.rows[0], h.rows[len(h.rows)-1], micros)
 	p.curves = []curve{s.over("slowest", "q3", slowest), s.over("p99", "q2", tail),
 		s.over("p50", "q1", median)}
@@ -232,29 +234,27 @@ func (s *series) heatPlot() *plot {
 	return p
 }
 
-func (s *series) behindPlot() *plot {
-	p := &plot{title: "Behind", note: "at the end of each interval", unit: "count",
-		x: timeAxis(s.run.Seconds)}
+// behindPlots say how much was under way: requests, and messages that nobody had read yet.
+func (s *series) behindPlots() []*plot {
+	var out []*plot
 	for _, f := range []struct {
-		name, class string
+		title, note string
 		of          func(*window) float64
 	}{
-		{"requests in flight", "s1", func(w *window) float64 { return float64(w.inFlight) }},
-		{"messages not yet read", "s2", func(w *window) float64 { return float64(w.lag) }},
+		{"In flight", "requests without an answer, at the end of each interval",
+			func(w *window) float64 { return float64(w.inFlight) }},
+		{"Lag", "messages written and not yet read, at the end of each interval",
+			func(w *window) float64 { return float64(w.lag) }},
 	} {
-		if c := s.over(f.name, f.class, f.of); highest(c.y) > 0 {
-			p.curves = append(p.curves, c)
+		c := s.over(f.note, "s1", f.of)
+		if highest(c.y) == 0 {
+			continue
 		}
+		out = append(out, &plot{title: f.title, note: f.note, unit: "count",
+			x: timeAxis(s.run.Seconds), curves: []curve{c},
+			y: linear(highest(c.y), func(v float64) string { return scaled(v, "") })})
 	}
-	if len(p.curves) == 0 {
-		return nil
-	}
-	if len(p.curves) == 1 {
-		p.note = p.curves[0].name + ", " + p.note
-	}
-	high := max(highest(p.curves[0].y), highest(p.curves[len(p.curves)-1].y))
-	p.y = linear(high, func(v float64) string { return scaled(v, "") })
-	return p
+	return out
 }
 
 func (s *series) errorPlot() *plot {

@@ -138,7 +138,7 @@ func TestNumbers(t *testing.T) {
 		scaled(9_990, ""): "9990", scaled(1.5e12, "B"): "1.50 TB", size(4_200): "4.20 kB", size(12): "12 B",
 		grouped(1_234_567): "1\u202f234\u202f567", grouped(-12): "−12", grouped(999): "999",
 		percent(0.0004): "< 0.1 %", percent(0.412): "41 %", percent(0.042): "4.2 %", percent(0): "0.0 %",
-		clock(12.4): "0:12", clock(3_725): "1:02:05", span(0.25): "250 ms", span(600): "10.0 min",
+		clock(12.4): "0:12", clock(3_725): "1:02:05", span(0.25): "250 ms", span(600): "10 min", round("10.50 ms"): "10.5 ms",
 		nines(0.5): "p50", nines(0.999): "p99.9", nines(0.99999): "p99.999", three(0.31): "0.310",
 		known(5, false): none, plural(1, "error"): "1 error", plural(2, "error"): "2 errors",
 	} {
