@@ -191,3 +191,27 @@ func TestLogsOfOthers(t *testing.T) {
 		}
 	}
 }
+
+// TestLogOfJava reads a log that HdrHistogram 2.2.2's HistogramLogWriter wrote: three seconds of a
+// thousand samples, 2 µs to 2 ms untagged and half of it as "service", the i-th second i times as
+// long.
+func TestLogOfJava(t *testing.T) {
+	r, err := ReadLogFile("testdata/java.hlog")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Started.UnixMilli() != 1790000000250 || len(r.Intervals) != 3 || r.Seconds != 3 {
+		t.Errorf("%v, %d intervals, %v s", r.Started, len(r.Intervals), r.Seconds)
+	}
+	for kind, scale := range map[Kind]float64{Response: 2, Service: 1} {
+		if n := r.Latencies[kind].Count; n != 3000 {
+			t.Errorf("%s: %d samples", kind, n)
+		}
+		for i, v := range r.Intervals {
+			want := 500 * scale * float64(i+1)
+			if p := v.Latencies[kind].P50; p < want*0.998 || p > want*1.002 {
+				t.Errorf("%s of second %d: median %v, want %v", kind, i, p, want)
+			}
+		}
+	}
+}
