@@ -1,0 +1,54 @@
+package raw
+
+import (
+	"runtime"
+	"testing"
+	"time"
+
+	"millrace/loadgen/result"
+	"millrace/loadgen/stub"
+	"millrace/loadgen/workload"
+)
+
+// No allocation per request: what a second of many thousands of requests allocates is the
+// collector's work once per interval and the stub's, which does not allocate per request either.
+func TestNoAllocationPerRequest(t *testing.T) {
+	for _, mode := range []string{"max", "paced", "linger", "stamped"} {
+		s := startStub(t, stub.Options{})
+		w := load(workload.Produce, s)
+		w.Batch, w.Interval = workload.Batch{Records: 4}, time.Second
+		w.Warmup, w.Duration = 0, 1500*time.Millisecond
+		switch mode {
+		case "paced":
+			w.Rate, w.Arrival = workload.Rate{PerSecond: 100_000}, workload.Poisson
+		case "linger":
+			w.Rate, w.Linger = workload.Rate{PerSecond: 100_000}, time.Millisecond
+		case "stamped":
+			w.Stamp = true
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		r := mustRun(t, w)
+		runtime.ReadMemStats(&after)
+		whole(t, r)
+		each := float64(after.Mallocs-before.Mallocs) / float64(r.Requests)
+		if r.Requests < 5000 || each > 0.2 {
+			t.Errorf("%s: %.2f allocations per request of %d", mode, each, r.Requests)
+		}
+	}
+}
+
+// The generator's own latency floor: 1 000 requests a second.
+func TestLatencyFloor(t *testing.T) {
+	s := startStub(t, stub.Options{})
+	w := load(workload.Produce, s)
+	w.Rate, w.Batch = workload.Rate{PerSecond: 1000}, workload.Batch{Records: 1}
+	w.Duration, w.Interval = 2*time.Second, time.Second
+	r := mustRun(t, w)
+	whole(t, r)
+	p50, p99 := quantile(t, r, result.Response, 0.5), quantile(t, r, result.Response, 0.99)
+	t.Logf("p50 %v, p99 %v", p50, p99)
+	if p50 > 2*time.Millisecond { // the machine may be shared with other tests
+		t.Errorf("median %v against a broker that does nothing", p50)
+	}
+}
