@@ -37,12 +37,12 @@ func (s *Shard) firstFile() error {
 		return nil
 	}
 	size := min(s.o.JournalFile, firstJournalFile)
-	m := makeJournalFile(s.o.FS, s.o.journalDir(), s.o.Directory, s.newFileNumber(), size, s.boot)
-	if m.err != nil {
-		return m.err
+	f, err := makeJournalFile(&s.o, s.newFileNumber(), size, s.boot)
+	if err != nil {
+		return err
 	}
 	s.j.total += size
-	s.j.addFree(m.file)
+	s.j.addFree(f)
 	return nil
 }
 
@@ -74,6 +74,9 @@ func (s *Shard) release() error {
 	}
 	for _, f := range files {
 		note(f.f.Close())
+	}
+	if j.mk.on && j.mk.file.f != nil {
+		note(j.mk.file.f.Close()) // without a header: the next start removes it
 	}
 	for g := s.files.first; g != nil; g = g.fd.next {
 		note(g.fd.f.Close())

@@ -73,7 +73,7 @@ func (s *Shard) Next() clock.Instant {
 	if s.draining {
 		at = s.roundWake() // there are no more rounds of retention
 	}
-	at = min(at, s.nextRemoval(), s.cold.nextFill(s.now.Mono))
+	at = min(at, s.nextRemoval(), s.nextMake(), s.cold.nextFill(s.now.Mono))
 	if s.full {
 		at = min(at, s.fullUntil)
 	}

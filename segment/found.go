@@ -23,12 +23,13 @@ func Found(files vfs.FS, dir string, id [16]byte, logs []LogInfo) error {
 	if err := files.WriteFile(bootName(dir), bootBytes(id, boot, boot)); err != nil {
 		return fmt.Errorf("segment: write %s: %w", bootName(dir), err)
 	}
-	m := makeJournalFile(files, dir, id, boot<<32|1, FoundJournal, boot)
-	if m.err != nil {
-		return m.err
+	j, err := makeJournalFile(&Options{FS: files, Dir: dir, Directory: id}, boot<<32|1,
+		FoundJournal, boot)
+	if err != nil {
+		return err
 	}
-	if err := m.file.f.Close(); err != nil {
-		return fmt.Errorf("segment: close %s: %w", m.file.name, err)
+	if err := j.f.Close(); err != nil {
+		return fmt.Errorf("segment: close %s: %w", j.name, err)
 	}
 	b := make([]byte, checkpointHeader)
 	for i := range logs {

@@ -200,7 +200,7 @@ func (r *rig) dump() {
 		}
 		r.t.Logf("sweep %+v err %v waiting %d next %d now %d commits %d", s.sw.state, s.err, len(r.waiting), s.Next(), r.now.Mono, s.st.commits)
 		r.t.Logf("waiting %d, used %d free %d making %v, cur %v, flush queue %d flying %d full %v",
-			s.sw.waiting, len(s.j.used), len(s.j.free), s.j.making, s.j.cur != nil,
+			s.sw.waiting, len(s.j.used), len(s.j.free), s.j.mk.on, s.j.cur != nil,
 			len(s.fl.queue)-s.fl.head, s.fl.flying, s.full)
 		r.t.Logf("flying %v entries %d queue %d keep %v reads %d", s.st.flying != nil,
 			s.st.gather.entries, len(s.st.queue)-s.st.qhead, s.keep.running, len(s.rd.queue))

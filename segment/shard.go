@@ -253,7 +253,7 @@ func (s *Shard) JobDone(id uint32, v any) {
 	s.jobFree = id
 	switch slot.kind {
 	case jobJournal:
-		s.journalMade(v.(madeFile))
+		s.journalMade(v.(madeStep))
 	case jobPrepare:
 		s.prepared(slot.arg.(*seg), v.(preparedFile))
 	case jobClose:

@@ -107,7 +107,7 @@ func (s *Shard) sweepDue() bool {
 	case s.sw.first:
 		return true
 	}
-	return len(j.used) > 0 && (2*j.usedSize > j.total || len(j.free) == 0 && !j.making ||
+	return len(j.used) > 0 && (2*j.usedSize > j.total || len(j.free) == 0 && !j.mk.on ||
 		j.want > s.room())
 }
 
