@@ -54,6 +54,11 @@ func Merge(runs []*Run) (*Run, error) {
 			hosts[r.Host.Name] = true
 		}
 	}
+	for _, c := range []*Cost{m.Broker, m.Generator} {
+		if c != nil {
+			c.Seconds = m.Seconds
+		}
+	}
 	if err := m.mergeIntervals(runs, brokers); err != nil {
 		return nil, err
 	}

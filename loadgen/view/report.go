@@ -135,10 +135,10 @@ func (p *sheetOfPage) write(w io.Writer) error {
 }
 
 func titleOf(r *result.Run) string {
-	if r.Name != "" {
-		return r.Name
-	}
 	out := r.Load
+	if r.Name != "" {
+		out = r.Name + ": " + out
+	}
 	if r.Rate > 0 {
 		return out + " at " + strings.ReplaceAll(round(scaled(r.Rate, "")), " ", "\u00a0") + " messages/s"
 	}
@@ -268,6 +268,11 @@ func tiles(r *result.Run) []tile {
 				t.Sub = "too few samples to tell"
 			}
 			out = append(out, t)
+		}
+		if s := r.Latencies[result.EndToEnd]; kind != result.EndToEnd && s.Count > 0 {
+			v, ok := s.At(0.99)
+			out = append(out, tile{Label: "p99 end-to-end", Value: known(v, ok),
+				Sub: "due to be sent → received"})
 		}
 		out = append(out, tile{Label: "Slowest", Value: micros(s.Max),
 			Sub: "of " + grouped(s.Count) + " samples"})

@@ -84,6 +84,7 @@ func (s *series) plots() []template.HTML {
 	add(s.heatPlot())
 	if len(s.windows) > 0 {
 		add(s.errorPlot())
+		add(s.catchUpPlot())
 		for _, p := range s.behindPlots() {
 			add(p)
 		}
@@ -113,7 +114,6 @@ func (s *series) flowPlot() *plot {
 	}{
 		{"acknowledged", "s1", s.run.Acked, ackedRate},
 		{"received", "s2", s.run.Received, receivedRate},
-		{"received, catching up", "s3", s.run.CatchUp, catchUpRate},
 	} {
 		if f.total == 0 {
 			continue
@@ -125,6 +125,9 @@ func (s *series) flowPlot() *plot {
 	if s.run.Rate > 0 {
 		p.curves = append(p.curves, curve{name: "asked for", class: "ask", dashed: true,
 			x: []float64{0, s.run.Seconds}, y: []float64{s.run.Rate, s.run.Rate}})
+	}
+	if len(p.curves) == 0 {
+		return nil
 	}
 	p.y = linear(high, func(v float64) string { return scaled(v, "") })
 	return p
@@ -138,6 +141,17 @@ func highest(v []float64) float64 {
 		}
 	}
 	return out
+}
+
+// catchUpPlot is of readers that read what is old, as fast as they can: far more than comes in.
+func (s *series) catchUpPlot() *plot {
+	c := s.over("received, catching up", "s1", catchUpRate)
+	if highest(c.y) == 0 {
+		return nil
+	}
+	return &plot{title: "Catching up", note: "messages per second, by readers of what is old",
+		unit: "rate", x: timeAxis(s.run.Seconds), curves: []curve{c},
+		y: linear(highest(c.y), func(v float64) string { return scaled(v, "") })}
 }
 
 // around is the range of what is above zero.
