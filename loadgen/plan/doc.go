@@ -12,7 +12,8 @@
 //	P1  What comes next follows from the steps that were taken and nothing else, so a sweep that
 //	    was interrupted goes on where it was.
 //	P2  Rates stand on one ladder for all configurations, sweeps and hosts: a step can be repeated.
-//	P3  A step in which the generator fell behind counts neither for nor against the broker.
+//	P3  A step that missed the objective while the generator was late counts for nothing. One that
+//	    kept it counts: lateness is in the latency.
 //	P4  No figure without its interval, no prediction beyond what was measured without a word.
 //
 // Format: JSON, "format": "loadgen-model/1".

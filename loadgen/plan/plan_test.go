@@ -183,7 +183,7 @@ func TestVoidStepsAreRepeated(t *testing.T) {
 	if !strings.Contains(x.Bound, "generator") || x.Capacity == nil {
 		t.Fatalf("bound %q, capacity %+v", x.Bound, x.Capacity)
 	}
-	if v := x.Capacity.Value; v > w.voidAt || v < w.voidAt*0.8 {
+	if v := x.Capacity.Value; v > w.voidAt/leastReached || v < w.voidAt*0.8 {
 		t.Errorf("capacity ≥ %.0f, the generator goes up to %.0f", v, w.voidAt)
 	}
 	voids := 0
@@ -215,7 +215,13 @@ func TestVerdicts(t *testing.T) {
 		{"one of two missed", func(*result.Run) {}, "p99=5ms,p50=1ms", Missed},
 		{"unsupported, by the greatest", func(*result.Run) {}, "p99.9=3ms", Missed},
 		{"unsupported, kept even by the greatest", func(*result.Run) {}, "p99.9=5ms", Kept},
-		{"void", func(r *result.Run) { r.Void = "late" }, "p99=5ms", Void},
+		{"late, and kept even so", func(r *result.Run) { r.Void = "late" }, "p99=5ms", Kept},
+		{"void", func(r *result.Run) { r.Void = "late" }, "p99=1ms", Void},
+		{"late, and the broker would have missed it without", func(r *result.Run) {
+			r.Void = "late"
+			r.Latencies[result.Service] = result.Summary{Count: 10_000, Max: 4000,
+				Quantiles: []result.Quantile{{Q: 0.99, Micros: 1500}}}
+		}, "p99=1ms", Missed},
 		{"late because the broker is", func(r *result.Run) {
 			r.Void = "late"
 			r.Intervals = []result.Interval{{InFlight: 20}, {InFlight: 18}}

@@ -14,7 +14,7 @@ type Verdict string
 const (
 	Kept   Verdict = "kept"
 	Missed Verdict = "missed"
-	Void   Verdict = "void" // the generator fell behind: says nothing of the broker
+	Void   Verdict = "void" // missed, and the generator was late: says nothing of the broker
 )
 
 // Step is one run at a fixed rate.
@@ -72,23 +72,38 @@ func verdict(c Config, rate float64, r *result.Run, o Objectives) (Verdict, stri
 	if rate == 0 {
 		return Kept, "" // only to know where to begin
 	}
-	full := slotsFull(c, r)
-	if r.Void != "" && !full {
-		return Void, r.Void
-	}
-	if n := failures(r); n > 0 {
-		return Missed, fmt.Sprintf("%d requests failed", n)
-	}
-	if reached := float64(r.Acked) / r.Seconds; reached < leastReached*rate {
-		return Missed, fmt.Sprintf("a backlog grew: %.1f %% of the rate was acknowledged", reached/rate*100)
-	}
-	if lag := lagGrowth(r); lag > math.Max(rate/2, 1000) {
-		return Missed, fmt.Sprintf("readers fell behind by %.0f messages", lag)
-	}
-	if why := o.missed(r.Latencies); why != "" {
+	why := missed(rate, r, o)
+	switch {
+	case why == "":
+		return Kept, "" // a late generator makes latencies longer, never shorter
+	case r.Void == "", failures(r) > 0, slotsFull(c, r), o.missed(serviceOnly(r)) != "":
 		return Missed, why
 	}
-	return Kept, ""
+	return Void, r.Void
+}
+
+// missed says what a step lacks, "" for nothing.
+func missed(rate float64, r *result.Run, o Objectives) string {
+	if n := failures(r); n > 0 {
+		return fmt.Sprintf("%d requests failed", n)
+	}
+	if reached := float64(r.Acked) / r.Seconds; !(reached >= leastReached*rate) {
+		return fmt.Sprintf("a backlog grew: %.1f %% of the rate was acknowledged", reached/rate*100)
+	}
+	if lag := lagGrowth(r); lag > math.Max(rate/2, 1000) {
+		return fmt.Sprintf("readers fell behind by %.0f messages", lag)
+	}
+	return o.missed(r.Latencies)
+}
+
+// serviceOnly puts the time from the send in the place of that from the schedule: what breaks the
+// objective even so is the broker's doing, however late the generator was.
+func serviceOnly(r *result.Run) map[result.Kind]result.Summary {
+	s, ok := r.Latencies[result.Service]
+	if !ok {
+		s = result.Summary{Count: 1}
+	}
+	return map[result.Kind]result.Summary{result.Response: s, result.EndToEnd: {Count: 1}}
 }
 
 func failures(r *result.Run) (n int64) {

@@ -78,6 +78,9 @@ func (s *Sweep) step(ctx context.Context, c Config, rung int, rate float64) (Ste
 	}
 	before := s.Driver.Flushes(ctx)
 	r, err := s.Driver.Step(ctx, c, rate)
+	if ctx.Err() != nil {
+		return Step{}, ctx.Err()
+	}
 	if err != nil {
 		return Step{}, fmt.Errorf("plan: %s at %.0f messages/s: %w", c, rate, err)
 	}
