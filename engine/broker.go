@@ -147,7 +147,7 @@ func (b *Broker) journals() int {
 	if n := b.cfg.Journals; n > 0 || cores == 1 {
 		return min(max(n, 1), cores)
 	}
-	commits := segment.ProbeCommits(b.cfg.FS, b.cfg.DataDir, cores)
+	commits := segment.ProbeCommits(b.cfg.FS, b.cfg.DataDir, b.cfg.JournalDir, cores)
 	n := min(max(int(commits/journalCommits), 1), cores)
 	if commits == 0 || n == cores {
 		return cores

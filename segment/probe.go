@@ -52,54 +52,96 @@ func probeSync(f vfs.File) bool {
 const (
 	commitProbe = 20 * time.Millisecond
 	probeFile   = 64 << 10
+	// probePatience bounds the wait for a disk that is very slow just now.
+	probePatience = 300 * time.Millisecond
 )
 
-// ProbeCommits measures how many durable writes of a block a disk takes in a second from
-// so many writers together. 0: it cannot be told.
-func ProbeCommits(fs vfs.FS, dir string, writers int) float64 {
-	var files []vfs.File
-	defer func() {
-		for i, f := range files {
-			_ = f.Close()
-			_ = fs.Remove(probeName(dir, i))
-		}
-	}()
-	if fs.MkdirAll(journalDir(dir)) != nil {
+// commitsProbe measures durable writes of several writers. Its files have no names any
+// more when it begins: nothing is left of them, whatever happens.
+type commitsProbe struct {
+	files   []vfs.File
+	began   atomic.Int64 // when all writers were ready, ns of the wall clock; 0: not yet
+	took    atomic.Int64 // ns, 0: they are not at their end
+	commits atomic.Int64
+	over    chan struct{}
+}
+
+// ProbeCommits measures how many durable writes of a block the disk of the journals takes
+// in a second from so many writers together. 0: it cannot be told.
+func ProbeCommits(fs vfs.FS, dir, journals string, writers int) float64 {
+	p := &commitsProbe{over: make(chan struct{})}
+	o := Options{Dir: dir, JournalDir: journals}
+	if !p.open(fs, o.journalDir(), writers) {
+		p.close()
 		return 0
 	}
+	go p.run()
+	late := time.NewTimer(probePatience)
+	defer late.Stop()
+	select {
+	case <-p.over:
+	case <-late.C: // it ends when the disk lets it
+	}
+	took := time.Duration(p.took.Load())
+	if began := p.began.Load(); took == 0 && began > 0 {
+		took = time.Since(time.Unix(0, began))
+	}
+	if took <= 0 {
+		return 0
+	}
+	return float64(max(p.commits.Load(), 1)) / took.Seconds()
+}
+
+// open makes the files; false: it cannot, or they are in memory.
+func (p *commitsProbe) open(fs vfs.FS, dir string, writers int) bool {
+	if fs.MkdirAll(dir) != nil {
+		return false
+	}
+	for i := range writers {
+		name := filepath.Join(dir, "probe-"+strconv.Itoa(i))
+		f, err := fs.Open(name, vfs.Create, true)
+		if err != nil {
+			return false
+		}
+		p.files = append(p.files, f)
+		if fs.Remove(name) != nil || vfs.IsFd(f.Fd()) {
+			return false
+		}
+	}
+	return true
+}
+
+func (p *commitsProbe) close() {
+	for _, f := range p.files {
+		_ = f.Close()
+	}
+}
+
+// run measures.
+func (p *commitsProbe) run() {
+	defer p.close()
+	defer close(p.over)
 	mem, done := aligned(probeFile)
 	defer done()
 	clear(mem)
-	for i := range writers {
-		f, err := fs.Open(probeName(dir, i), vfs.Create, true)
-		if err != nil {
-			return 0
-		}
-		files = append(files, f)
-		if vfs.IsFd(f.Fd()) { // a file in memory
-			return 0
-		}
+	for _, f := range p.files {
 		if _, err := f.WriteAt(mem, 0); err != nil || f.Sync() != nil {
-			return 0
+			return
 		}
 	}
 	var all sync.WaitGroup
-	var commits atomic.Int64
 	begin := time.Now()
-	for _, f := range files {
+	p.began.Store(begin.UnixNano())
+	for _, f := range p.files {
 		all.Go(func() {
 			for time.Since(begin) < commitProbe {
 				if _, err := unix.Pwritev2(int(f.Fd()), [][]byte{mem[:block]}, 0, unix.RWF_DSYNC); err != nil {
 					return
 				}
-				commits.Add(1)
+				p.commits.Add(1)
 			}
 		})
 	}
 	all.Wait()
-	return float64(commits.Load()) / time.Since(begin).Seconds()
-}
-
-func probeName(dir string, i int) string {
-	return filepath.Join(journalDir(dir), "probe-"+strconv.Itoa(i))
+	p.took.Store(int64(time.Since(begin)))
 }
