@@ -25,6 +25,8 @@ type Coordinator struct {
 	offsets    int // stored, of all groups
 	skipped    uint64
 	bad        uint64
+	refused    int           // batches that were not stored, since it was last told
+	tellAfter  clock.Instant // when it may be told again
 
 	now clock.Now // of the call under way
 
@@ -123,11 +125,24 @@ func (c *Coordinator) Appended(now clock.Now, t Ticket, code protocol.Code, out 
 	invariant.Checkf(b != nil, "group: ticket %d is not under way", t)
 	delete(c.batches, t)
 	if code != protocol.None {
-		c.o.Log.Warn("group records were not stored", "code", code.String())
+		c.notStored(code)
 	}
 	for _, done := range b.done {
 		done(code)
 	}
+}
+
+// tellEvery is how often it is told that records were not stored: on a full disk that is
+// every commit.
+const tellEvery = 10 * time.Second
+
+func (c *Coordinator) notStored(code protocol.Code) {
+	c.refused++
+	if c.now.Mono < c.tellAfter {
+		return
+	}
+	c.o.Log.Warn("group records were not stored", "code", code.String(), "times", c.refused)
+	c.refused, c.tellAfter = 0, c.now.Mono.Add(tellEvery)
 }
 
 // storeError is the code that a client gets when records could not be stored.

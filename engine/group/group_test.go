@@ -1,8 +1,10 @@
 package group
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -83,6 +85,27 @@ list: COORDINATOR_LOAD_IN_PROGRESS`)
 	}
 	if st := s.c.Stats(); st.Offsets != 0 || st.Pending != 0 {
 		t.Errorf("stats %+v", st)
+	}
+}
+
+// On a full disk every commit is refused: that is told now and then, with how many.
+func TestRefusalsAreToldSeldom(t *testing.T) {
+	s := newStage(t, Defaults())
+	var said bytes.Buffer
+	s.c.o.Log = slog.New(slog.NewTextHandler(&said, nil))
+	refuse := func() {
+		s.run("hold")
+		s.run("commit at=t-0:1")
+		s.run("fail")
+	}
+	for range 50 {
+		refuse()
+	}
+	s.tick(tellEvery)
+	refuse()
+	if n := strings.Count(said.String(), "\n"); n != 2 || !strings.Contains(said.String(), "times=1\n") ||
+		!strings.Contains(said.String(), "times=50\n") {
+		t.Errorf("51 refused commits are told so:\n%s", said.String())
 	}
 }
 
