@@ -48,6 +48,7 @@ type checkpointTask struct {
 	sh    *shared
 	fs    vfs.FS
 	dir   string
+	place string   // directory of the journals, perhaps on another disk
 	roots []string // data directories with partitions
 	boot  uint64
 	core  int
@@ -73,8 +74,8 @@ func (t *checkpointTask) run() checkpointDone {
 func (t *checkpointTask) all() error {
 	t.many = len(t.sync)+len(t.dirs)+len(t.index)+len(t.rest) > manySyncs
 	t.noteDirs()
-	if t.weak { // the entry that sealed a segment is durable before the segment is cut
-		if err := t.fs.SyncFS(t.dir); err != nil {
+	if t.weak && !mutant.WeakCut { // the entry that sealed a segment is durable before the segment is cut
+		if err := t.fs.SyncFS(t.place); err != nil {
 			return fmt.Errorf("segment: syncfs: %w", err)
 		}
 	}

@@ -239,13 +239,13 @@ func (s *Shard) startRemovals() {
 		gone = append(gone, syncItem{dir: g.log.dir(), id: g.log.TP.Topic, base: g.base})
 	}
 	if len(gone) > 0 {
-		sh, files, root := s.shared, s.o.FS, s.o.Dir
+		sh, files, journals := s.shared, s.o.FS, s.o.journalDir()
 		weak := s.o.Durability == Write // what moved the start is not durable yet
 		budget := s.removable()
 		k.jobs++
 		s.job(jobRemove, nil, func() any {
 			if weak {
-				if err := files.SyncFS(root); err != nil {
+				if err := files.SyncFS(journals); err != nil {
 					return removal{err: err}
 				}
 			}

@@ -302,8 +302,8 @@ func (s *Shard) writeCheckpoint() {
 	w.rest = slices.DeleteFunc(w.rest, func(r restWrite) bool { return r.log.dropped })
 	t := &checkpointTask{
 		weak: s.o.Durability == Write, workers: s.o.workers(checkpointWriters),
-		sh: s.shared, fs: s.o.FS, dir: s.o.Dir, roots: s.o.roots(), boot: s.boot, core: s.core, index: w.index,
-		rest: w.rest, data: parts, segs: s.fl.dirty, fresh: s.fl.fresh,
+		sh: s.shared, fs: s.o.FS, dir: s.o.Dir, place: s.o.journalDir(), roots: s.o.roots(),
+		boot: s.boot, core: s.core, index: w.index, rest: w.rest, data: parts, segs: s.fl.dirty, fresh: s.fl.fresh,
 	}
 	var kept []*seg
 	for _, g := range s.fl.dirty {

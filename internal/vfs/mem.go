@@ -30,6 +30,7 @@ type Mem struct {
 	lastCall int64 // the power fails at this call; 0: it does not
 	life     int   // counts Crash and Kill: files of an earlier life are dead (I5)
 	lying    bool  // syncs do nothing
+	disks    int   // mounted, beside the root's
 
 	lostSectors, lostEntries int // that crashes took
 }
@@ -37,6 +38,7 @@ type Mem struct {
 // node is an inode: a directory or a file.
 type node struct {
 	dir     bool
+	disk    int              // file system that it is on
 	entries map[string]*node // as the process sees them
 	durable map[string]*node // as a power loss would leave them
 	content
@@ -58,13 +60,13 @@ type entry struct {
 func NewMem(seed uint64) *Mem {
 	return &Mem{
 		rng:   rand.New(rand.NewPCG(seed, 0x6d656d)),
-		root:  newDir(),
+		root:  newDir(0),
 		locks: make(map[string]bool),
 	}
 }
 
-func newDir() *node {
-	return &node{dir: true, entries: map[string]*node{}, durable: map[string]*node{}}
+func newDir(disk int) *node {
+	return &node{dir: true, disk: disk, entries: map[string]*node{}, durable: map[string]*node{}}
 }
 
 // SetCapacity limits the bytes of all files together; beyond it writes fail with
@@ -109,6 +111,19 @@ func (m *Mem) Lost() (sectors, entries int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.lostSectors, m.lostEntries
+}
+
+// Mount makes dir, which is empty, a file system of its own.
+func (m *Mem) Mount(dir string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	n := m.find(dir)
+	if n == nil || !n.dir || len(n.entries) > 0 {
+		return pathError("mount", dir, syscall.EINVAL)
+	}
+	m.disks++
+	n.disk = m.disks
+	return nil
 }
 
 // HasDsync says whether a file in memory can be written with RWF_DSYNC.
@@ -227,7 +242,7 @@ func (m *Mem) Open(name string, mode Mode, direct bool) (File, error) {
 	case n == nil && mode != Create:
 		return nil, pathError("open", name, syscall.ENOENT)
 	case n == nil:
-		n = &node{}
+		n = &node{disk: dir.disk}
 		m.change(entry{dir, base, n})
 	}
 	n.opens++
@@ -267,7 +282,7 @@ func (m *Mem) MkdirAll(dir string) error {
 	for _, part := range split(dir) {
 		next := at.entries[part]
 		if next == nil {
-			next = newDir()
+			next = newDir(at.disk)
 			m.change(entry{at, part, next})
 		}
 		if !next.dir {
@@ -358,6 +373,8 @@ func (m *Mem) Rename(from, to string) error {
 		return pathError("rename", to, syscall.EEXIST)
 	case old != nil && len(old.entries) > 0:
 		return pathError("rename", to, syscall.ENOTEMPTY)
+	case n.disk != toDir.disk:
+		return pathError("rename", to, syscall.EXDEV)
 	}
 	m.change(entry{fromDir, fromBase, nil}, entry{toDir, toBase, n})
 	if old != nil && !old.dir {

@@ -14,7 +14,7 @@ func (m *Mem) Clone(seed uint64) *Mem {
 	c := cloner{}
 	k := NewMem(seed)
 	k.rng = rand.New(rand.NewPCG(seed, 0x636c6f6e65))
-	k.capacity, k.noDirect, k.noDsync = m.capacity, m.noDirect, m.noDsync
+	k.capacity, k.noDirect, k.noDsync, k.disks = m.capacity, m.noDirect, m.noDsync, m.disks
 	k.root = c.node(m.root)
 	for _, ch := range m.pending {
 		var of []entry
@@ -37,7 +37,7 @@ func (c cloner) node(n *node) *node {
 	if k, ok := c[n]; ok {
 		return k
 	}
-	k := &node{dir: n.dir, content: n.content.clone()}
+	k := &node{dir: n.dir, disk: n.disk, content: n.content.clone()}
 	c[n] = k
 	if n.dir {
 		k.entries, k.durable = c.names(n.entries), c.names(n.durable)

@@ -140,34 +140,35 @@ func (m *Mem) SyncDir(dir string) error {
 	return nil
 }
 
-// SyncFS makes everything durable.
+// SyncFS makes everything durable that is on the file system of dir.
 func (m *Mem) SyncFS(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.call("syncfs", dir); err != nil {
 		return err
 	}
-	if m.find(dir) == nil {
+	n := m.find(dir)
+	if n == nil {
 		return pathError("syncfs", dir, syscall.ENOENT)
 	}
 	if m.lying {
 		return nil
 	}
 	keep := make([]bool, len(m.pending))
-	for i := range keep {
-		keep[i] = true
+	for i, c := range m.pending {
+		keep[i] = c.of[0].in.disk == n.disk
 	}
 	m.apply(keep)
-	syncTree(m.root)
+	syncTree(m.root, n.disk)
 	return nil
 }
 
-func syncTree(n *node) {
-	if !n.dir {
+func syncTree(n *node, disk int) {
+	if !n.dir && n.disk == disk {
 		n.sync()
 	}
 	for _, child := range n.entries {
-		syncTree(child)
+		syncTree(child, disk)
 	}
 }
 
