@@ -58,9 +58,13 @@ func (op *opening) checkDirs() error {
 	}
 	op.dirs = make(map[string]string, len(all))
 	kept := make(map[string]*dirEntry, len(all))
+	count := make(map[string]int, len(all))
+	for i := range all {
+		count[all[i].name]++
+	}
 	for i := range all {
 		e := &all[i]
-		stays, err := op.checkDir(e, byName)
+		stays, err := op.checkDir(e, byName, count[e.name] == 1)
 		if err != nil {
 			return err
 		}
@@ -68,10 +72,10 @@ func (op *opening) checkDirs() error {
 			continue
 		}
 		if have := kept[e.name]; have != nil {
-			if have.hasID == e.hasID {
+			if have.hasID == e.hasID && (e.hasID || op.relies(e, byName[e.topic])) {
 				return &CorruptError{e.path(), 0, "a partition of that name is in " + have.root + ", too"}
 			}
-			if have.hasID { // the other was torn before anything relied on it
+			if have.hasID || !e.hasID { // the other was torn before anything relied on it
 				have, e = e, have
 			}
 			if err := op.removeDir(have.path(), have.name); err != nil {
@@ -91,19 +95,25 @@ func (e *dirEntry) path() string { return filepath.Join(logRoot(e.root), e.name)
 // a deleted topic's may have come back in another data directory.
 func (op *opening) isKnown(e *dirEntry, byName map[string]*KnownTopic) bool {
 	t := byName[e.topic]
-	if t == nil || e.partition >= t.Partitions || len(op.o.Also) > 0 {
-		return false
-	}
-	r := op.records[protocol.TopicPartition{Topic: t.ID, Partition: e.partition}]
-	if r == nil || !slices.ContainsFunc(r.segs, func(g segRecord) bool { return g.onDisk }) {
+	if t == nil || len(op.o.Also) > 0 || !op.relies(e, t) {
 		return false
 	}
 	e.id, e.hasID = t.ID, true
 	return true
 }
 
-// checkDir says whether a directory stays as a partition's of the image.
-func (op *opening) checkDir(e *dirEntry, byName map[string]*KnownTopic) (bool, error) {
+// relies says whether a checkpoint relies on files in the directory.
+func (op *opening) relies(e *dirEntry, t *KnownTopic) bool {
+	if e.partition >= t.Partitions {
+		return false
+	}
+	r := op.records[protocol.TopicPartition{Topic: t.ID, Partition: e.partition}]
+	return r != nil && slices.ContainsFunc(r.segs, func(g segRecord) bool { return g.onDisk })
+}
+
+// checkDir says whether a directory stays as a partition's of the image. alone: no other has
+// its name.
+func (op *opening) checkDir(e *dirEntry, byName map[string]*KnownTopic, alone bool) (bool, error) {
 	path := e.path()
 	if strings.HasSuffix(e.name, deletedDir) {
 		return false, op.removeDir(path, e.name)
@@ -122,6 +132,8 @@ func (op *opening) checkDir(e *dirEntry, byName map[string]*KnownTopic) (bool, e
 			return false, fmt.Errorf("segment: move %s: %w", path, err)
 		}
 		return false, op.removeDir(gone, e.name)
+	case in && alone && op.relies(e, t):
+		return true, nil // its metadata is damaged
 	}
 	return false, op.quarantine(path, e)
 }

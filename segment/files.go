@@ -181,9 +181,9 @@ func (sh *shared) inDir(files vfs.FS, dir string, id protocol.TopicID, create bo
 	switch have, ok, err := readMetadata(files, dir); {
 	case err != nil:
 		return err
-	case ok && have != id:
+	case ok && have != id && sh.mayOwn(id, have):
 		return errReplaced
-	case !ok:
+	case !ok || have != id:
 		if err := sh.mendMetadata(files, dir, id); err != nil {
 			return err
 		}
@@ -191,7 +191,7 @@ func (sh *shared) inDir(files vfs.FS, dir string, id protocol.TopicID, create bo
 	return f()
 }
 
-// mendMetadata writes a lost or unreadable partition.metadata anew: whoever relies on the files
+// mendMetadata writes a lost or damaged partition.metadata anew: whoever relies on the files
 // of a directory knows whose they are. While recovering nobody does.
 func (sh *shared) mendMetadata(files vfs.FS, dir string, id protocol.TopicID) error {
 	name := filepath.Join(dir, metadataName)
@@ -249,10 +249,11 @@ func ownDir(sh *shared, files vfs.FS, dir string, id protocol.TopicID) error {
 	if ok && have == id {
 		return nil
 	}
-	if ok && !sh.isDropped(have) {
+	ours := ok && !sh.mayOwn(id, have) // damaged
+	if ok && !ours && !sh.isDropped(have) {
 		return errReplaced // it or we are deleted: soon our core knows
 	}
-	if ok {
+	if ok && !ours {
 		gone := dir + "." + have.String() + deletedDir
 		if err := files.RemoveAll(gone); err != nil {
 			return err

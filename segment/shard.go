@@ -80,7 +80,8 @@ type shared struct {
 	cleaners cleaners
 
 	mu      sync.Mutex
-	dropped map[protocol.TopicID]bool // topics of which some core has dropped a log
+	known   map[protocol.TopicID]bool // topics of which some core has, or had, a log
+	dropped map[protocol.TopicID]bool // and those of which one has dropped it
 	roots   roots
 }
 
@@ -91,6 +92,23 @@ func (sh *shared) dir(name string) *sync.Mutex {
 		h = (h ^ uint32(name[i])) * 16777619
 	}
 	return &sh.dirs[h%uint32(len(sh.dirs))]
+}
+
+func (sh *shared) know(id protocol.TopicID) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	if sh.known == nil {
+		sh.known = map[protocol.TopicID]bool{}
+	}
+	sh.known[id] = true
+}
+
+// mayOwn says whether the directory of a topic's partition may be another one's: of a topic
+// that there is, or was. Any other id in it is damage.
+func (sh *shared) mayOwn(id, other protocol.TopicID) bool {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	return sh.dropped[id] || sh.known[other]
 }
 
 func (sh *shared) drop(id protocol.TopicID) {
@@ -315,6 +333,7 @@ func (s *Shard) Create(tp protocol.TopicPartition, topic string, cfg LogConfig) 
 	if !s.recovering {
 		l.root = s.shared.takeRoot()
 	}
+	s.shared.know(tp.Topic)
 	s.logs[tp] = l
 	if mutant.ByName {
 		l.TP.Topic = protocol.TopicID{}
