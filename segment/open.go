@@ -523,7 +523,7 @@ func (op *opening) journalFiles() error {
 	var spare, old []*scanned
 	for _, f := range op.files {
 		switch {
-		case f.unusable:
+		case f.unusable, !needed[f] && f.size < f.made: // its making, or more, was cut short
 			if err := op.o.FS.Remove(f.name); err != nil {
 				return fmt.Errorf("segment: remove %s: %w", f.name, err)
 			}
