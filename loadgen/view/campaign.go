@@ -202,8 +202,10 @@ func times(v float64) string {
 		return fmt.Sprintf("%.0f×", v)
 	case v >= 0.995:
 		return fmt.Sprintf("%.1f×", v)
+	case v >= 0.0995:
+		return fmt.Sprintf("%.2f×", v)
 	}
-	return fmt.Sprintf("%.2f×", v)
+	return three(v) + "×"
 }
 
 // show prints a figure in its unit.

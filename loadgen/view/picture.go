@@ -5,6 +5,7 @@ import (
 	"html"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -54,16 +55,22 @@ func (c *canvas) rule(class string, x0, y0, x1, y1 float64) {
 	c.put(`<line class="%s" x1="%.1f" y1="%.1f" x2="%.1f" y2="%.1f"/>`, class, x0, y0, x1, y1)
 }
 
-// svg is the whole picture; alone, it brings its style and a ground.
+// margin around a picture that stands alone.
+const margin = 14.0
+
+// svg is the whole picture; alone, it brings its style, a ground and a margin.
 func (c *canvas) svg(title string, alone bool) string {
-	head := fmt.Sprintf(`<svg xmlns="http://www.w3.org/2000/svg" class="picture" role="img" `+
-		`viewBox="0 0 %.0f %.0f" width="%.0f" height="%.0f"><title>%s</title>`, c.width, c.height,
-		c.width, c.height, html.EscapeString(title))
+	x, y, w, h, space := 0.0, 0.0, c.width, c.height, ""
 	if alone {
-		head += "<style>" + pictureStyle + "</style>" +
-			fmt.Sprintf(`<rect class="back" width="%.0f" height="%.0f"/>`, c.width, c.height)
-	} else {
-		head = strings.Replace(head, ` xmlns="http://www.w3.org/2000/svg"`, "", 1)
+		x, y, w, h = -margin, -margin, w+2*margin, h+2*margin
+		space = ` xmlns="http://www.w3.org/2000/svg"`
+	}
+	head := fmt.Sprintf(`<svg%s class="picture" role="img" viewBox="%.0f %.0f %.0f %.0f" `+
+		`width="%.0f" height="%.0f"><title>%s</title>`, space, x, y, w, h, w, h,
+		html.EscapeString(title))
+	if alone {
+		head += "<style>" + pictureStyle + "</style>" + fmt.Sprintf(
+			`<rect class="back" x="%.0f" y="%.0f" width="%.0f" height="%.0f"/>`, x, y, w, h)
 	}
 	return head + c.String() + "</svg>\n"
 }
@@ -95,7 +102,7 @@ func (c *Campaign) whiskers(group string, alone bool) string {
 	at := func(v float64) float64 { return left + a.at(v)*(right-left) }
 	height := topHeight + 34
 	for i := range rows {
-		height += float64(max(len(rows[i].Ratios), 1))*lineHeight + rowGap
+		height += rows[i].lines()*lineHeight + rowGap
 	}
 	v := &canvas{width: whiskerWidth, height: height}
 	v.put(`<rect class="zone" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`, left, topHeight,
@@ -111,23 +118,22 @@ func (c *Campaign) whiskers(group string, alone bool) string {
 	y := topHeight
 	for i := range rows {
 		row := &rows[i]
-		lines := float64(max(len(row.Ratios), 1))
+		lines := row.lines()
 		y += rowGap / 2
 		v.text(0, y+lineHeight*0.72, "strong", "start", shorten(row.Load, labelWidth))
-		under := y + lineHeight*0.72 + 16
-		if lines < 2 {
-			v.text(labelWidth, y+lineHeight*0.72, "faint", "end", shorten(row.Figure, 90))
-		} else {
-			v.text(0, under, "faint", "start", shorten(row.Figure+remark(row), labelWidth))
-		}
+		v.text(0, y+lineHeight*0.72+16, "faint", "start", shorten(row.Figure+remark(row), labelWidth+20))
+		first := y + (lines-float64(len(row.Ratios)))/2*lineHeight
 		for k := range row.Ratios {
-			c.whisker(v, row, &row.Ratios[k], at, y+(float64(k)+0.5)*lineHeight)
+			c.whisker(v, row, &row.Ratios[k], at, first+(float64(k)+0.5)*lineHeight)
 		}
 		y += lines*lineHeight + rowGap/2
 		v.rule("rule", 0, y, whiskerWidth, y)
 	}
 	return v.svg(group+": how many times better "+c.Contestants[0].Name+" is", alone)
 }
+
+// lines of a row in a picture: a load and its figure take two.
+func (row *Row) lines() float64 { return float64(max(len(row.Ratios), 2)) }
 
 func remark(row *Row) string {
 	if row.Remark == "" {
@@ -140,6 +146,9 @@ func remark(row *Row) string {
 func (c *Campaign) key(v *canvas, rows []Row) {
 	x := 0.0
 	for i, other := range c.Contestants[1:] {
+		if !slices.ContainsFunc(rows, func(r Row) bool { return r.against(other.Name) > 0 }) {
+			continue
+		}
 		label := c.Contestants[0].Name + " against " + other.Name
 		mark(v, i, x+6, 18)
 		v.text(x+18, 22, "", "start", label)
