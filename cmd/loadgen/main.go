@@ -1,159 +1,121 @@
-// Command loadgen puts a measured load on a broker: flags → options → run.
+// Command loadgen puts a measured load on any broker that speaks Kafka's protocol.
 package main
 
 import (
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
-
-	"millrace/loadgen"
 
 	"github.com/spf13/cobra"
 )
 
+// Exit codes.
+const (
+	exitFailed = 1 // the load failed, ended early, or had errors; what was measured is kept
+	exitUsage  = 2 // the command line or a file that it names is wrong; nothing was done
+	exitVoid   = 3 // the load ran, and the generator was too slow for its figures to mean anything
+	exitWrong  = 4 // verify: messages are missing, doubled, out of order or damaged
+)
+
+// failure is an error with its exit code. Other errors come from reading the command line.
+type failure struct {
+	code int
+	err  error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+func failed(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &failure{exitFailed, err}
+}
+
+func misused(format string, args ...any) error {
+	return &failure{exitUsage, fmt.Errorf(format, args...)}
+}
+
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	go func() { // a second signal ends it at once; one that comes with the first does not
+		<-ctx.Done()
+		time.Sleep(time.Second)
+		stop()
+	}()
+	code := execute(ctx, os.Args[1:], os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// execute runs a command line and returns the exit code.
+func execute(ctx context.Context, args []string, stderr io.Writer) int {
+	root := rootCommand()
+	if isLegacy(args) {
+		root = legacy()
+	}
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	text := strings.TrimSpace(err.Error())
+	if text != "" {
+		fmt.Fprintln(stderr, text)
+	}
+	var f *failure
+	if errors.As(err, &f) {
+		return f.code
+	}
+	if isLegacy(args) {
+		return exitFailed
+	}
+	fmt.Fprintln(stderr, "See loadgen --help, and loadgen COMMAND --help.")
+	return exitUsage
+}
+
+func rootCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "loadgen",
-		Short:         "Measured loads of pre-encoded requests, at a very low cost of the client",
+		Use:   "loadgen",
+		Short: "Measured loads for brokers that speak Kafka's protocol",
+		Long: `loadgen puts a load on a broker (Millrace, Apache Kafka, Redpanda …) and reports latencies that
+count from the moment at which each message was due, so that a broker that stalls cannot hide it.
+
+Exit codes: 0 good; 1 the load failed, ended early or had errors (what was measured is kept);
+2 wrong options; 3 void: the generator itself was too slow; 4 verify found something wrong.`,
+		Example: `  loadgen e2e --create --delete --rate 20k --duration 30s
+  loadgen produce --rate max --size 1KiB --batch 64KiB --html report.html
+  loadgen run bench/scenarios/08-fixed-rate.yaml --broker-pid $(pidof millrace)`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
+		Args:          cobra.NoArgs,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	root.AddCommand(produceCommand(), fetchCommand(), endToEndCommand())
-	if err := root.ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
+	root.AddGroup(&cobra.Group{ID: "load", Title: "Loads:"},
+		&cobra.Group{ID: "result", Title: "Results:"},
+		&cobra.Group{ID: "plan", Title: "Capacity:"})
+	for _, m := range modes {
+		root.AddCommand(modeCommand(m))
 	}
+	root.AddCommand(runCommand())
+	grouped(root, "result", mergeCommand(), reportCommand())
+	grouped(root, "plan", limitsCommand(), sweepCommand(), planCommand())
+	grouped(root, "", stubCommand())
+	root.CompletionOptions.HiddenDefaultCmd = true
+	return root
 }
 
-// shared are the flags of every load.
-type shared struct {
-	create, remove bool
-	asJSON         bool
-	config         map[string]string
-}
-
-func (s *shared) flags(cmd *cobra.Command, addr, topic *string, partitions *int,
-	warmup, duration *time.Duration, pid *int) {
-	f := cmd.Flags()
-	f.StringVar(addr, "addr", "127.0.0.1:9092", "broker")
-	f.StringVar(topic, "topic", "load", "topic")
-	f.IntVar(partitions, "partitions", 8, "partitions of the topic")
-	f.DurationVar(warmup, "warmup", time.Second, "load before the measurement")
-	f.DurationVar(duration, "duration", 10*time.Second, "of the measurement")
-	f.IntVar(pid, "broker-pid", 0, "the broker's process, to measure what it uses")
-	f.BoolVar(&s.create, "create", false, "create the topic first")
-	f.BoolVar(&s.remove, "delete", false, "delete the topic afterwards")
-	f.BoolVar(&s.asJSON, "json", false, "print the report as JSON")
-	f.StringToStringVar(&s.config, "config", nil, "topic configuration, with --create")
-}
-
-// around creates the topic, runs the load and deletes the topic.
-func (s *shared) around(ctx context.Context, addr, topic string, partitions int,
-	run func() (*loadgen.Report, error)) error {
-	if s.create {
-		if err := loadgen.CreateTopic(ctx, addr, topic, partitions, s.config); err != nil {
-			return err
-		}
+// grouped adds commands under a heading of the help.
+func grouped(root *cobra.Command, group string, list ...*cobra.Command) {
+	for _, c := range list {
+		c.GroupID = group
+		root.AddCommand(c)
 	}
-	r, err := run()
-	if s.remove {
-		if deleteErr := loadgen.DeleteTopic(ctx, addr, topic); err == nil {
-			err = deleteErr
-		}
-	}
-	if err != nil {
-		return err
-	}
-	if s.asJSON {
-		return json.NewEncoder(os.Stdout).Encode(r)
-	}
-	show(r)
-	return nil
-}
-
-func show(r *loadgen.Report) {
-	fmt.Printf("%s: %.1f s, %.0f requests/s, %.0f messages/s, %.1f MB/s\n", r.Load, r.Seconds,
-		float64(r.Requests)/r.Seconds, float64(r.Messages)/r.Seconds,
-		float64(r.Bytes)/r.Seconds/1e6)
-	l := r.Latency
-	fmt.Printf("latency ms: p50 %.3f  p90 %.3f  p99 %.3f  p99.9 %.3f  max %.3f  (%d)\n",
-		l.P50/1e3, l.P90/1e3, l.P99/1e3, l.P999/1e3, l.Max/1e3, l.N)
-	if r.Delay != nil {
-		fmt.Printf("delay of sends ms: p50 %.3f  p99 %.3f\n", r.Delay.P50/1e3, r.Delay.P99/1e3)
-	}
-	fmt.Printf("client %.2f CPU-s, machine %.2f, steal %.2f\n", r.Client, r.Machine, r.Steal)
-	if r.Broker != nil {
-		fmt.Printf("broker %.2f CPU-s: %.3f per million messages, %.3f per GB; resident %d MB\n",
-			r.Broker.CPU, r.PerMillion(), r.PerGB(), r.Broker.RSS>>20)
-	}
-}
-
-func produceCommand() *cobra.Command {
-	var s shared
-	o := loadgen.ProduceOptions{}
-	cmd := &cobra.Command{
-		Use: "produce", Short: "Write batches", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return s.around(cmd.Context(), o.Addr, o.Topic, o.Partitions,
-				func() (*loadgen.Report, error) { return loadgen.Produce(cmd.Context(), o) })
-		},
-	}
-	s.flags(cmd, &o.Addr, &o.Topic, &o.Partitions, &o.Warmup, &o.Duration, &o.BrokerPid)
-	f := cmd.Flags()
-	f.IntVar(&o.Conns, "conns", 4, "connections")
-	f.IntVar(&o.InFlight, "in-flight", 8, "requests in flight on each connection")
-	f.IntVar(&o.Distinct, "distinct", 0, "different requests, sent in turn; at least one per partition")
-	f.IntVar(&o.Records, "records", 64, "messages in a batch; one batch is one request")
-	f.IntVar(&o.Size, "size", 100, "bytes of a message")
-	f.Int16Var(&o.Acks, "acks", 1, "1 or -1")
-	f.Float64Var(&o.Rate, "rate", 0, "requests per second over all connections; 0: no limit")
-	f.Int64Var(&o.Requests, "max-requests", 0, "send so many and end; without warm-up")
-	f.Int64Var(&o.MaxBytes, "max-bytes", 0, "end the measurement after this many bytes")
-	return cmd
-}
-
-func fetchCommand() *cobra.Command {
-	var s shared
-	o := loadgen.FetchOptions{}
-	cmd := &cobra.Command{
-		Use: "fetch", Short: "Read and discard", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return s.around(cmd.Context(), o.Addr, o.Topic, o.Partitions,
-				func() (*loadgen.Report, error) { return loadgen.Fetch(cmd.Context(), o) })
-		},
-	}
-	s.flags(cmd, &o.Addr, &o.Topic, &o.Partitions, &o.Warmup, &o.Duration, &o.BrokerPid)
-	f := cmd.Flags()
-	f.IntVar(&o.Conns, "conns", 4, "connections, one request in flight on each")
-	f.Int32Var(&o.MaxBytes, "max-bytes", 1<<20, "of one answer")
-	f.Int64Var(&o.From, "from", 0, "first offset, of every partition")
-	f.Int64Var(&o.To, "to", 0, "offset to end before")
-	f.BoolVar(&o.Again, "again", false, "begin again at the first offset until the time is over")
-	return cmd
-}
-
-func endToEndCommand() *cobra.Command {
-	var s shared
-	o := loadgen.EndToEndOptions{}
-	cmd := &cobra.Command{
-		Use: "e2e", Short: "Write by a schedule and read what was written", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return s.around(cmd.Context(), o.Addr, o.Topic, o.Partitions,
-				func() (*loadgen.Report, error) { return loadgen.EndToEnd(cmd.Context(), o) })
-		},
-	}
-	s.flags(cmd, &o.Addr, &o.Topic, &o.Partitions, &o.Warmup, &o.Duration, &o.BrokerPid)
-	cmd.Flags().Lookup("partitions").DefValue = "1"
-	o.Partitions = 1
-	f := cmd.Flags()
-	f.IntVar(&o.Size, "size", 100, "bytes of a message")
-	f.Int16Var(&o.Acks, "acks", 1, "1 or -1")
-	f.Float64Var(&o.Rate, "rate", 2000, "messages per second")
-	return cmd
 }

@@ -1,12 +1,16 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 
 	"millrace/loadgen/result"
 	"millrace/loadgen/workload"
 )
+
+// ErrWrong says that what was read is not what was written: the verdict has the details.
+var ErrWrong = errors.New("loadgen: what was read is not what was written")
 
 // Place is a partition of the load, numbered from 0 over all topics: topic × partitions +
 // partition.
