@@ -39,7 +39,7 @@
   const shown = {
     us: (v) => v >= 999500 ? three(v / 1e6) + " s" : v >= 999.5 ? three(v / 1e3) + " ms" : three(v) + " µs",
     rate: (v) => scaled(v, "") + "/s",
-    count: (v) => scaled(v, ""),
+    count: (v) => Number.isInteger(v) && v < 9995 ? String(v) : scaled(v, ""),
     bytes: (v) => scaled(v, "B"),
     byterate: (v) => scaled(v, "B/s"),
     cores: (v) => three(v) + " cores",
@@ -51,7 +51,8 @@
     return minutes < 60 ? minutes + ":" + two(whole % 60)
       : Math.floor(minutes / 60) + ":" + two(minutes % 60) + ":" + two(whole % 60);
   };
-  const quantile = (x) => "p" + String(Number((100 * (1 - Math.pow(10, -x))).toPrecision(6)));
+  // quantile has one digit more than the nines that it is behind.
+  const quantile = (x) => "p" + (100 * (1 - Math.pow(10, -x))).toFixed(Math.max(0, Math.ceil(x) - 1));
 
   // nearest is the index of the point of a curve that is closest to x.
   const nearest = (xs, x) => {
