@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"strings"
+	"unicode/utf8"
 )
 
 // units writes a figure with three digits and a prefix of thousands.
@@ -26,8 +27,10 @@ func units(v float64, unit string) string {
 	case a >= 10:
 		digits = 1
 	}
-	text := fmt.Sprintf("%.*f %s%s", digits, v, prefix, unit)
-	return strings.TrimSpace(text)
+	if prefix != "" && len(unit) > 1 && !strings.HasPrefix(unit, "B/") && !strings.HasPrefix(unit, "bit") {
+		prefix += " " // 3 k msg/s, but 3 kB/s
+	}
+	return strings.TrimSpace(fmt.Sprintf("%.*f %s%s", digits, v, prefix, unit))
 }
 
 func span(i Interval, unit string) string {
@@ -49,7 +52,7 @@ func (a *Answer) Text(w io.Writer) error {
 		row("  busy with it", "%s cores", span(a.CPU, ""))
 	}
 	row("a host's capacity", "%s as a leader, its share of copies and readers in it", span(a.PerHost, "messages/s"))
-	row("load", "%.0f %% (%.0f … %.0f); with %d hosts down %.0f %% (%.0f … %.0f)", a.Load.Value*100, a.Load.Low*100,
+	row("load", "%.0f %% (%.0f … %.0f); with %d down %.0f %% (%.0f … %.0f)", a.Load.Value*100, a.Load.Low*100,
 		a.Load.High*100, d.Failures, a.LoadFailed.Value*100, a.LoadFailed.Low*100, a.LoadFailed.High*100)
 	row("partitions", "%d", a.Partitions)
 	row("disk", "%s in all, %s on each host, %.0f %% of it free", units(a.Disk, "B"), units(a.DiskHost, "B"),
@@ -90,7 +93,11 @@ func (m *Model) Text(w io.Writer) error {
 	b := &strings.Builder{}
 	fmt.Fprintf(b, "%s on %s, %d cores, within %s\n\n", orUnknown(m.Software), orUnknown(m.Host.CPU), m.Host.Cores,
 		m.Objectives)
-	fmt.Fprintf(b, "  %-58s %-38s %6s %10s\n", "configuration", "capacity", "steps", "CPU-s/M")
+	wide := 13
+	for _, x := range m.Measured {
+		wide = max(wide, utf8.RuneCountInString(x.Config.String()))
+	}
+	fmt.Fprintf(b, "  %-*s  %-44s %6s %10s\n", wide, "configuration", "capacity", "steps", "CPU-s/M")
 	for i := range m.Measured {
 		x := &m.Measured[i]
 		text := "not done"
@@ -103,7 +110,7 @@ func (m *Model) Text(w io.Writer) error {
 		case x.Done:
 			text = x.Bound
 		}
-		fmt.Fprintf(b, "  %-58s %-38s %6d %10s\n", x.Config, text, len(x.Steps), m.cpuText(x))
+		fmt.Fprintf(b, "  %-*s  %-44s %6d %10s\n", wide, x.Config, text, len(x.Steps), m.cpuText(x))
 	}
 	for _, s := range m.Scaling {
 		fmt.Fprintf(b, "\nover %s (%s)\n", s.Over, s.Config)
@@ -180,9 +187,13 @@ func leftText(b *strings.Builder, title string, list []Left) {
 		return
 	}
 	fmt.Fprintf(b, "\n%s\n", title)
+	wide := 0
+	for _, l := range list {
+		wide = max(wide, utf8.RuneCountInString(l.Config.String()))
+	}
 	for _, l := range list {
 		if l.Unknown {
-			fmt.Fprintf(b, "  %-58s %12s   nothing to be said: %s\n", l.Config, units(l.Measured.Value, ""),
+			fmt.Fprintf(b, "  %-*s %10s   nothing to be said: %s\n", wide, l.Config, units(l.Measured.Value, ""),
 				strings.Join(l.Beyond, "; "))
 			continue
 		}
@@ -190,7 +201,7 @@ func leftText(b *strings.Builder, title string, list []Left) {
 		if l.Off() > asked {
 			mark = "✗ "
 		}
-		fmt.Fprintf(b, "%s%-58s %12s %12s %+6.1f %%", mark, l.Config, units(l.Measured.Value, ""),
+		fmt.Fprintf(b, "%s%-*s %10s %10s %+6.1f %%", mark, wide, l.Config, units(l.Measured.Value, ""),
 			units(l.Predicted, ""),
 			(l.Ratio-1)*100)
 		if len(l.Beyond) > 0 {
