@@ -74,7 +74,7 @@ func (t *checkpointTask) run() checkpointDone {
 func (t *checkpointTask) all() error {
 	t.many = len(t.sync)+len(t.dirs)+len(t.index)+len(t.rest) > manySyncs
 	t.noteDirs()
-	if t.weak && !mutant.WeakCut { // the entry that sealed a segment is durable before the segment is cut
+	if t.weak { // the entry that sealed a segment is durable before the segment is cut
 		if err := t.fs.SyncFS(t.place); err != nil {
 			return fmt.Errorf("segment: syncfs: %w", err)
 		}
