@@ -161,7 +161,8 @@ func (col *column) value(r *loadgen.Report) float64 {
 // row is a column of a load over all rounds; false when ours or everybody else's is missing.
 func (s *saved) row(l *Load, col column) (view.Row, bool) {
 	row := view.Row{Group: col.group, Load: l.shown(s.Command), Figure: col.shown,
-		Unit: col.unit, More: col.more, Command: l.Caption}
+		Unit: col.unit, More: col.more, Setup: l.Caption,
+		Command: "make bench-" + s.Command + " ONLY=" + l.Name}
 	for i, side := range sides {
 		var all []float64
 		for round := range s.Rounds {

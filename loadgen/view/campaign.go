@@ -40,10 +40,11 @@ type Row struct {
 	Figure  string  `json:"figure"` // "p99 response"
 	Unit    string  `json:"unit"`   // "us", "rate" (per second), "bytes", "seconds", or a word
 	More    bool    `json:"more,omitempty"`
-	Values  []Value `json:"values"` // of contestants
-	Ratios  []Ratio `json:"ratios"` // ours to each of the others
-	Command string  `json:"command,omitempty"`
-	Remark  string  `json:"remark,omitempty"` // "client is the limit"
+	Values  []Value `json:"values"`            // of contestants
+	Ratios  []Ratio `json:"ratios"`            // ours to each of the others
+	Setup   string  `json:"setup,omitempty"`   // "8 partitions, 4 connections × 8 in flight, acks=1"
+	Command string  `json:"command,omitempty"` // that repeats it
+	Remark  string  `json:"remark,omitempty"`  // "client is the limit"
 }
 
 // Value is what one contestant showed: medians of its runs, and how many there were.
@@ -371,20 +372,24 @@ func CampaignHTML(w io.Writer, c *Campaign) error {
 			Note: c.extremes(c.rowsOf(group)), Picture: template.HTML(c.whiskers(group, false))})
 		part.Tables = append(part.Tables, c.table(group))
 	}
-	commands := table{Title: "Commands", Words: true, Head: []string{"", "command"}}
-	for _, row := range c.Rows {
-		if row.Command != "" {
-			commands.Rows = append(commands.Rows, []string{row.Load + ", " + row.Figure, row.Command})
-		}
-	}
-	part.Tables = append(part.Tables, sides)
-	if len(commands.Rows) > 0 {
-		part.Tables = append(part.Tables, commands)
-	}
+	part.Tables = append(part.Tables, sides, c.loads())
 	p := &sheetOfPage{Title: c.Title, Lead: c.Lead, Style: template.CSS(pageStyle + pictureStyle),
 		Script: template.JS(pageScript), Campaign: part,
 		Made: c.Made.UTC().Format("2006-01-02 15:04 UTC")}
 	return p.write(w)
+}
+
+// loads says what each of them is, and how to repeat it.
+func (c *Campaign) loads() table {
+	t := table{Title: "Loads", Words: true, Head: []string{"", "what it is", "command"}}
+	seen := map[string]bool{}
+	for _, row := range c.Rows {
+		if !seen[row.Load] {
+			seen[row.Load] = true
+			t.Rows = append(t.Rows, []string{row.Load, row.Setup, row.Command})
+		}
+	}
+	return t
 }
 
 // CampaignPictures writes one SVG file for each group of rows into a directory, and tells their

@@ -13,7 +13,10 @@ type comparison struct {
 	Differ *table // options that are not the same
 }
 
-type column struct{ Name, Class, Mark string }
+type column struct {
+	Name, Class, Mark string
+	Base              bool
+}
 
 type group struct {
 	Title string
@@ -126,6 +129,7 @@ func compare(runs []*result.Run, names []string) *comparison {
 		case r.Partial != "":
 			col.Mark = "partial"
 		}
+		col.Base = i == 0
 		c.Names = append(c.Names, col)
 	}
 	for _, f := range figures() {
@@ -157,6 +161,19 @@ func compare(runs []*result.Run, names []string) *comparison {
 	return c
 }
 
+// judge says whether a ratio is better or worse. Of void runs nothing is, nor of a throughput that
+// both runs only were asked for.
+func (f *figure) judge(ratio float64, base, r *result.Run) (class, word string) {
+	asked := f.group == "Throughput" && base.Rate > 0 && r.Rate > 0
+	switch {
+	case ratio > 0.97 && ratio < 1.03, asked, base.Void != "", r.Void != "":
+		return "", ""
+	case ratio > 1 == f.more:
+		return "better", "better than the baseline"
+	}
+	return "worse", "worse than the baseline"
+}
+
 // line is a row; without any figure it is none.
 func (f *figure) line(runs []*result.Run) (out line, any bool) {
 	out.Name = f.name
@@ -179,12 +196,7 @@ func (f *figure) line(runs []*result.Run) (out line, any bool) {
 		}
 		if i > 0 && baseKnown && base > 0 {
 			c.Ratio = three(v/base) + "×"
-			if far := v / base; far > 1.03 || far < 0.97 {
-				c.Class, c.Word = "worse", "worse than the baseline"
-				if far > 1 == f.more {
-					c.Class, c.Word = "better", "better than the baseline"
-				}
-			}
+			c.Class, c.Word = f.judge(v/base, runs[0], r)
 		}
 		out.Cells = append(out.Cells, c)
 	}

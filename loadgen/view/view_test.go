@@ -261,6 +261,9 @@ func TestComparison(t *testing.T) {
 			if g.Title == "Latency" && row.Name == "p50" && row.Cells[1].Class != "better" {
 				t.Errorf("half the latency: %+v", row.Cells[1])
 			}
+			if row.Cells[2].Class != "" || g.Title == "Throughput" && row.Cells[1].Class != "" {
+				t.Errorf("%s: a void run, or a rate that was asked for, is called better or worse", row.Name)
+			}
 		}
 	}
 }
