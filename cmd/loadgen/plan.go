@@ -73,7 +73,8 @@ func planCommand() *cobra.Command {
 	f.Var(sized{&d.HostDisk}, "host-disk", "bytes of one host's disks, as 4TB")
 	f.Var(sized{&d.HostWrite}, "host-write", "bytes per second that one host's disks take, as 1GB")
 	f.StringVar(&o.network, "host-network", "", "bits per second of one host's network, as 25G")
-	f.BoolVar(&o.check, "cross-validate", false, "predict each measured configuration from the others; as sweep --check")
+	f.BoolVar(&o.check, "cross-validate", false,
+		"predict each measured configuration from the others, as sweep --check")
 	f.BoolVar(&o.asJSON, "json", false, "print JSON")
 	return cmd
 }

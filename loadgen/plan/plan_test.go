@@ -23,6 +23,8 @@ type world struct {
 	runs   int
 	voidAt float64 // the generator cannot send more messages per second; 0: it can
 	fail   int     // runs until the broker goes away; 0: it stays
+	// so many steps of a row are beside other work, which makes them slow, and then one is not
+	disturbed int
 }
 
 func newWorld(seed uint64) *world {
@@ -50,6 +52,10 @@ func (w *world) Step(_ context.Context, c Config, rate float64) (*result.Run, er
 	}
 	if w.voidAt > 0 && rate > w.voidAt {
 		r.Void, reached = "the generator was late", w.voidAt
+	}
+	if w.disturbed > 0 && w.runs%(w.disturbed+1) != 0 {
+		r.Machine = &result.Machine{Foreign: seconds}
+		limit /= 2
 	}
 	p99 := 1000 + 9000*math.Pow(reached/limit, 12) // µs: 10 ms at the limit
 	r.Acked = int64(reached * seconds)
@@ -197,6 +203,28 @@ func TestVoidStepsAreRepeated(t *testing.T) {
 	}
 }
 
+func TestDisturbedStepsAreRepeated(t *testing.T) {
+	w := newWorld(8)
+	w.disturbed = 3 // of four steps
+	s, _ := newSweep(t, w)
+	c := Config{Size: 100, Records: 64, Partitions: 8, Acks: "1", Connections: 4, InFlight: 8}
+	if err := s.Run(context.Background(), []Config{c}); err != nil {
+		t.Fatal(err)
+	}
+	x := s.Model.Measured[0]
+	if x.Capacity == nil || x.Bound != "" || math.Abs(x.Capacity.Value/w.capacity(c)-1) > 0.1 {
+		t.Errorf("bound %q, capacity %+v, true %.0f", x.Bound, x.Capacity, w.capacity(c))
+	}
+	w.disturbed = 1000
+	s, _ = newSweep(t, w)
+	if err := s.Run(context.Background(), []Config{c}); err != nil {
+		t.Fatal(err)
+	}
+	if x := s.Model.Measured[0]; !strings.Contains(x.Bound, "processors") {
+		t.Errorf("never quiet: bound %q, capacity %+v", x.Bound, x.Capacity)
+	}
+}
+
 func TestVerdicts(t *testing.T) {
 	c := Config{Connections: 2, InFlight: 10}
 	good := func() *result.Run {
@@ -227,6 +255,10 @@ func TestVerdicts(t *testing.T) {
 			r.Intervals = []result.Interval{{InFlight: 20}, {InFlight: 18}}
 			r.Latencies[result.Response] = result.Summary{Count: 10, Max: 1e6}
 		}, "p99=5ms", Missed},
+		{"disturbed", func(r *result.Run) { r.Machine = &result.Machine{Foreign: 5} }, "p99=1ms", Disturbed},
+		{"stolen", func(r *result.Run) { r.Machine = &result.Machine{Steal: 5} }, "p99=1ms", Disturbed},
+		{"disturbed, and kept even so", func(r *result.Run) { r.Machine = &result.Machine{Foreign: 5} }, "p99=5ms", Kept},
+		{"quiet", func(r *result.Run) { r.Machine = &result.Machine{Foreign: 0.5} }, "p99=1ms", Missed},
 		{"backlog", func(r *result.Run) { r.Acked = 9000 }, "p99=5ms", Missed},
 		{"errors", func(r *result.Run) { r.Errors = []result.ErrorCount{{Count: 1}} }, "p99=5ms", Missed},
 		{"readers fall behind", func(r *result.Run) { r.Intervals[1].Lag = 5000 }, "p99=5ms", Missed},

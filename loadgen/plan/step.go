@@ -15,6 +15,8 @@ const (
 	Kept   Verdict = "kept"
 	Missed Verdict = "missed"
 	Void   Verdict = "void" // missed, and the generator was late: says nothing of the broker
+	// Disturbed: missed, and other processes or the hypervisor took the processors meanwhile.
+	Disturbed Verdict = "disturbed"
 )
 
 // Step is one run at a fixed rate.
@@ -73,13 +75,37 @@ func verdict(c Config, rate float64, r *result.Run, o Objectives) (Verdict, stri
 		return Kept, "" // only to know where to begin
 	}
 	why := missed(rate, r, o)
+	others := disturbance(r)
 	switch {
 	case why == "":
-		return Kept, "" // a late generator makes latencies longer, never shorter
+		return Kept, "" // late generators and neighbours make latencies longer, never shorter
+	case others != "":
+		return Disturbed, why + ", but " + others
 	case r.Void == "", failures(r) > 0, slotsFull(c, r), o.missed(serviceOnly(r)) != "":
 		return Missed, why
 	}
 	return Void, r.Void
+}
+
+const (
+	// foreignCores is what other processes may compute beside a step that missed.
+	foreignCores = 0.15
+	stealCores   = 0.05
+)
+
+// disturbance says who else had the processors, "" for nobody worth naming.
+func disturbance(r *result.Run) string {
+	m := r.Machine
+	if m == nil || !(r.Seconds > 0) {
+		return ""
+	}
+	if v := m.Foreign / r.Seconds; v > foreignCores {
+		return fmt.Sprintf("other processes took %.2f cores", v)
+	}
+	if v := m.Steal / r.Seconds; v > stealCores {
+		return fmt.Sprintf("the hypervisor took %.2f cores", v)
+	}
+	return ""
 }
 
 // missed says what a step lacks, "" for nothing.
@@ -135,7 +161,7 @@ func lagGrowth(r *result.Run) float64 {
 
 // kept judges a step once more by other objectives.
 func (s Step) kept(o Objectives) (kept, known bool) {
-	if s.Max || s.Verdict == Void {
+	if s.Max || s.Verdict == Void || s.Verdict == Disturbed {
 		return false, false
 	}
 	if s.Rate > 0 && s.Reached < leastReached*s.Rate {
