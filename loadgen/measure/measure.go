@@ -36,6 +36,7 @@ type Measurement struct {
 	end          atomic.Int64
 	ended        chan struct{} // closed when end has moved
 	once         sync.Once
+	stopped      atomic.Bool
 
 	messages, bytes atomic.Int64
 
@@ -104,8 +105,12 @@ func (m *Measurement) Stop(why string) {
 		m.partial = why
 	}
 	m.mu.Unlock()
+	m.stopped.Store(true)
 	m.finish(m.Now())
 }
+
+// Stopped says that the run ended early: what is still due need not be done.
+func (m *Measurement) Stopped() bool { return m.stopped.Load() }
 
 // finish moves the end forward.
 func (m *Measurement) finish(now int64) {

@@ -100,9 +100,9 @@ func (c *recipe) slots(places []int, least int) ([]slot, error) {
 		}
 	}
 	var out []slot
-	bytes, messages := 0, 0
+	bytes, messages, enough := 0, 0, min(enoughBytes, maxTemplates/2/c.streams)
 	for tries := 0; len(out) < least ||
-		varied && messages < enoughMessages && bytes < enoughBytes; tries++ {
+		varied && messages < enoughMessages && bytes < enough; tries++ {
 		// Few keys need not reach every place, and those of one lane least of all.
 		if tries > 1<<20+64*least*c.w.BatchRecords() {
 			return nil, errors.New("raw: the keys hardly ever belong to the partitions of one " +

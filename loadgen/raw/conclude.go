@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 
+	"millrace/loadgen/ledger"
 	"millrace/loadgen/measure"
 	"millrace/loadgen/result"
 	"millrace/loadgen/workload"
@@ -37,16 +38,19 @@ func (r *run) conclude() (*result.Run, error) {
 			out.Verified = add(out.Verified, g.reading.Verdict(r.w.ReadCommitted))
 		}
 	}
+	if v := out.Verified; v != nil && !v.Right() && failure == nil {
+		failure = ledger.ErrWrong
+	}
 	if len(out.Readers) == 1 {
 		out.Readers = nil
 	}
 	return out, failure
 }
 
-// unanswered looks for requests whose answers never came. They took at least as long as they were
-// waited for, and count with that.
+// unanswered looks for requests whose answers never came, and for what was due and never left. They
+// took at least as long as they were waited for, and count with that.
 func (r *run) unanswered() {
-	now, n := r.m.Now(), 0
+	now, n, stayed := r.m.Now(), 0, 0
 	for _, t := range r.threads {
 		for _, m := range t.members {
 			l, ok := m.(*lane)
@@ -59,11 +63,20 @@ func (r *run) unanswered() {
 				t.rec.Fail(0, "no answer", "to a request that was sent to "+l.addr)
 				n++
 			}
+			if l.schedule == nil || r.m.Stopped() {
+				continue
+			}
+			for due := l.due(); due != never; due = l.due() {
+				l.schedule.Take()
+				t.rec.Record(measure.Response, due, now)
+				stayed++
+			}
 		}
 	}
-	if n > 0 {
-		r.m.Stop(fmt.Sprintf("%d requests had no answer %v after the end of the measurement: they "+
-			"count with the time until then", n, r.patience))
+	if n+stayed > 0 {
+		r.m.Stop(fmt.Sprintf("%d requests had no answer %v after the end of the measurement, and %d "+
+			"that were due could not even be sent: they count with the time until then", n, r.patience,
+			stayed))
 	}
 }
 

@@ -2,10 +2,12 @@ package raw
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
 
+	"millrace/loadgen/ledger"
 	"millrace/loadgen/result"
 	"millrace/loadgen/stub"
 	"millrace/loadgen/workload"
@@ -88,10 +90,10 @@ func TestErrorCodes(t *testing.T) {
 	time.AfterFunc(600*time.Millisecond, func() { s.Refuse(protocol.Produce, protocol.None) })
 	r := mustRun(t, w)
 	if r.Partial != "" || len(r.Errors) != 1 || r.Errors[0].Count == 0 ||
-		r.Errors[0].Name != "NOT_ENOUGH_REPLICAS" || r.Intervals[len(r.Intervals)-1].Acked == 0 {
+		r.Errors[0].Name != "NOT_ENOUGH_REPLICAS" || ackedSince(r, 0.7) == 0 {
 		t.Errorf("partial %q, errors %+v", r.Partial, r.Errors)
 	}
-	if n := r.Errors[0].Count; n > 20_000 {
+	if n := r.Errors[0].Count; n > 20_000 { // 32 requests in flight, 20 ms apart: 500
 		t.Errorf("%d errors in 0.3 s: the load runs hot", n)
 	}
 	// One that will not: the end.
@@ -99,6 +101,16 @@ func TestErrorCodes(t *testing.T) {
 	if r = mustRun(t, w); !strings.Contains(r.Partial, "MESSAGE_TOO_LARGE") || r.Acked != 0 {
 		t.Errorf("partial %q, %d acknowledged", r.Partial, r.Acked)
 	}
+}
+
+// ackedSince is how many messages were acknowledged in the intervals from a time on.
+func ackedSince(r *result.Run, at float64) (n int64) {
+	for _, v := range r.Intervals {
+		if v.At >= at {
+			n += v.Acked
+		}
+	}
+	return n
 }
 
 func TestLeadersMove(t *testing.T) {
@@ -117,8 +129,8 @@ func TestLeadersMove(t *testing.T) {
 		r.Verified.Damaged > 0 || r.Verified.Expected == 0 {
 		t.Errorf("partial %q, verified %+v", r.Partial, r.Verified)
 	}
-	if len(r.Errors) == 0 || r.Intervals[len(r.Intervals)-1].Acked == 0 {
-		t.Errorf("errors %+v; the last interval has %+v", r.Errors, r.Intervals[len(r.Intervals)-1])
+	if len(r.Errors) == 0 || ackedSince(r, 1) == 0 {
+		t.Errorf("errors %+v; nothing came after the leaders had moved", r.Errors)
 	}
 }
 
@@ -135,9 +147,8 @@ func TestBrokerDiesAndComesBack(t *testing.T) {
 		}
 	})
 	r := mustRun(t, w)
-	last := r.Intervals[len(r.Intervals)-1]
-	if r.Partial != "" || len(r.Errors) == 0 || last.Acked == 0 || last.Received == 0 {
-		t.Errorf("partial %q, errors %+v, last %+v", r.Partial, r.Errors, last)
+	if r.Partial != "" || len(r.Errors) == 0 || ackedSince(r, 1.5) == 0 {
+		t.Errorf("partial %q, errors %+v", r.Partial, r.Errors)
 	}
 	if most := r.Latencies[result.Response].Max; most < 500e3 {
 		t.Errorf("longest response %.0f µs: messages due while the broker was away left late", most)
@@ -236,8 +247,8 @@ func TestVerifyFinds(t *testing.T) {
 		w.Partitions, w.Connections, w.InFlight = 1, 1, 4
 		w.Rate, w.Batch = workload.Rate{PerSecond: 1000}, workload.Batch{Records: 4}
 		r, err := Run(context.Background(), w)
-		if err != nil {
-			t.Fatal(err)
+		if !errors.Is(err, ledger.ErrWrong) {
+			t.Fatalf("%s: error %v, verified %+v", name, err, r.Verified)
 		}
 		if r.Verified.Right() || wrong[name](r.Verified) != 4 && !(name == "damaged" && wrong[name](r.Verified) == 1) {
 			t.Errorf("%s: verified %+v", name, r.Verified)

@@ -46,7 +46,7 @@ func (l *lane) wake(now int64) int64 {
 	if !l.usable() {
 		return l.retry(now)
 	}
-	if l.t.run.m.Over(now) {
+	if l.t.run.m.Over(now) && (l.schedule == nil || l.t.run.m.Stopped()) {
 		return never
 	}
 	if now < l.pause {
@@ -64,12 +64,22 @@ func (l *lane) wake(now int64) int64 {
 	return l.pace(now)
 }
 
+// due is when the next message or batch of the schedule is due; never, when that is not within the
+// load. What is due before the end of the measurement is sent even behind it: leaving it out would
+// leave out the longest waits.
+func (l *lane) due() int64 {
+	at := l.t.run.m.Started() + int64(l.schedule.Peek())
+	if at >= l.t.run.m.End() {
+		return never
+	}
+	return at
+}
+
 // pace sends the batches that are due. When the connection is not free the lane is woken by the
 // answer that frees it.
 func (l *lane) pace(now int64) int64 {
-	began := l.t.run.m.Started()
 	for {
-		due := began + int64(l.schedule.Peek())
+		due := l.due()
 		if due > now {
 			return due
 		}
@@ -85,18 +95,19 @@ func (l *lane) pace(now int64) int64 {
 // gather takes the messages that are due into the next batch, and sends it when it is full or its
 // first message has waited long enough.
 func (l *lane) gather(now int64) int64 {
-	began, linger := l.t.run.m.Started(), int64(l.t.run.w.Linger)
+	linger := int64(l.t.run.w.Linger)
 	for {
 		if !l.open() {
 			l.blocked = true
 			return never
 		}
 		s := l.next()
-		for l.gathered < s.records && began+int64(l.schedule.Peek()) <= now {
-			s.dues[l.gathered] = began + int64(l.schedule.Take())
+		due := l.due()
+		for ; l.gathered < s.records && due <= now; due = l.due() {
+			s.dues[l.gathered] = due
+			l.schedule.Take()
 			l.gathered++
 		}
-		due := began + int64(l.schedule.Peek())
 		switch {
 		case l.gathered == 0:
 			return due
@@ -274,9 +285,6 @@ func (l *lane) up(now int64) {
 
 // reroute has the slots made anew when none of them is in flight.
 func (l *lane) reroute(now int64) {
-	if l.t.run.m.Over(now) {
-		return
-	}
 	l.stale = true
 	if l.queued == l.answers {
 		l.renew(now)
@@ -308,6 +316,13 @@ func (l *lane) renew(now int64) {
 	l.t.timers.set(l.who, now)
 }
 
-func (l *lane) over(int64) bool { return l.queued == l.answers || !l.conn.open() }
+// over says that all that was due has its answer.
+func (l *lane) over(int64) bool {
+	if l.queued != l.answers {
+		return !l.usable()
+	}
+	return l.schedule == nil || l.t.run.m.Stopped() || len(l.slots) == 0 ||
+		l.gathered == 0 && l.due() == never
+}
 
 func (l *lane) close() { l.conn.close() }

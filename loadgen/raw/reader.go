@@ -153,11 +153,11 @@ func (r *reader) partition(now int64, f fetched) error {
 	}
 	switch {
 	case f.code == protocol.OffsetOutOfRange:
-		// Retention was faster than the reader.
-		r.refuse(now, fmt.Sprintf("fetch from %s at offset %d", run.placeName(p.place), p.offset), f.code)
-		p.offset = max(p.offset, f.start)
-		run.m.Stop(fmt.Sprintf("offset %d of %s does not exist (any more)", p.offset,
-			run.placeName(p.place)))
+		// Retention was faster than the reader: it goes on where the log begins now (route).
+		run.aged.Store(true)
+		what := fmt.Sprintf("fetch from %s at offset %d", run.placeName(p.place), p.offset)
+		r.refuse(now, what, f.code)
+		run.leadersMoved(what)
 		return nil
 	case f.code != protocol.None:
 		r.refuse(now, "fetch from "+run.placeName(p.place), f.code)
@@ -266,7 +266,7 @@ func (r *reader) round(now int64) {
 		c.behind, c.began = now-c.began, now
 		c.rounds++
 		for _, p := range c.parts {
-			p.offset, p.known = run.firsts[p.place], false
+			p.offset, p.known = (*run.firsts.Load())[p.place], false
 		}
 		r.wakeOthers(now)
 		return
@@ -376,12 +376,12 @@ func (r *reader) reroute(now int64) {
 // connects by itself.
 func (c *consumer) route(now int64) {
 	run := c.t.run
-	to := run.routing.Load()
+	to, firsts := run.routing.Load(), *run.firsts.Load()
 	for _, r := range c.readers {
 		r.parts = r.parts[:0]
 	}
 	for _, p := range c.parts {
-		p.reader = nil
+		p.reader, p.offset = nil, max(p.offset, firsts[p.place])
 		if to.leaders[p.place] < 0 {
 			continue // the next routing will know
 		}

@@ -35,9 +35,10 @@ type run struct {
 
 	book   *ledger.Book // verify
 	groups []*group
-	firsts []int64 // by place: the log's first offset
-	begins []int64 // where reading begins
-	last   []int64 // where it ends; nil: To does
+	firsts atomic.Pointer[[]int64] // by place: the log's first offset
+	begins []int64                 // where reading begins
+	last   []int64                 // where it ends; nil: To does
+	aged   atomic.Bool             // retention was faster than a reader
 
 	ends     []atomic.Int64 // by place: behind what was acknowledged; nil: nothing is written
 	stored   atomic.Int64   // bytes acknowledged, where a backlog is wanted
@@ -50,8 +51,11 @@ type run struct {
 }
 
 const (
-	// drainPatience is how long answers are awaited when the measurement has ended.
-	drainPatience = 10 * time.Second
+	// Answers are awaited for as long as the measurement took, within these bounds.
+	leastPatience = 2 * time.Second
+	mostPatience  = 10 * time.Second
+	// stoppedPatience is how long they are when the run was stopped.
+	stoppedPatience = time.Second
 	// badPatience is how long a load goes on in which every request fails.
 	badPatience = 10 * time.Second
 	// leaderPatience is how long a topic may take to have leaders.
@@ -65,7 +69,8 @@ var codecs = map[string]batch.Codec{"none": batch.None, "gzip": batch.Gzip,
 	"snappy": batch.Snappy, "lz4": batch.LZ4, "zstd": batch.Zstd}
 
 // Run puts the load on its target. The result is there even when the run ended early: Partial says
-// why. An error means that it never began, or that the generator itself failed.
+// why. An error without a result means that it never began; one with a result that the generator
+// itself failed, or that a verify found something wrong (ledger.ErrWrong).
 func Run(ctx context.Context, w *workload.Workload, observers ...result.Observer) (*result.Run, error) {
 	if w.Client != workload.Raw {
 		return nil, fmt.Errorf("raw: the load is for the client %s", w.Client)
@@ -74,7 +79,7 @@ func Run(ctx context.Context, w *workload.Workload, observers ...result.Observer
 		return nil, err
 	}
 	r := &run{w: w, topics: w.TopicNames(), codec: codecs[w.Codec],
-		id: uint32(time.Now().UnixNano() / 1e6), patience: drainPatience,
+		id: uint32(time.Now().UnixNano() / 1e6), patience: max(leastPatience, min(w.Duration, mostPatience)),
 		moved: make(chan string, 1),
 		fetch: fetchShape{waitMillis: int32(w.FetchWait.Milliseconds()), minBytes: 1,
 			maxBytes: int32(w.FetchBytes), committed: w.ReadCommitted}}
@@ -169,6 +174,9 @@ func (r *run) addLanes() error {
 	w, to := r.w, r.routing.Load()
 	places := len(r.topics) * w.Partitions
 	r.ends = make([]atomic.Int64, places)
+	if err := raiseOpenFiles(r.lanes + 256); err != nil {
+		return err
+	}
 	if w.Mode == workload.Verify {
 		r.book = ledger.New(r.id, r.lanes, places, r.placeName)
 	}
@@ -197,7 +205,7 @@ func (r *run) addLanes() error {
 		if err != nil {
 			return err
 		}
-		if l.wired, err = wire(t, l, t.join(l), share.broker.addr, fd, 64<<10); err != nil {
+		if l.wired, err = wire(t, l, t.join(l), share.broker.addr, fd, 8<<10); err != nil {
 			return err
 		}
 	}
@@ -219,15 +227,17 @@ func (l *lane) perSecond(weight float64) float64 {
 }
 
 // positions finds out where reading begins and ends.
-func (r *run) positions(ctx context.Context, to *routing) (err error) {
+func (r *run) positions(ctx context.Context, to *routing) error {
 	w := r.w
 	if !w.Consumes() {
 		return nil
 	}
 	const first, end = -2, -1
-	if r.firsts, err = r.cluster.offsets(ctx, to, first); err != nil {
+	firsts, err := r.cluster.offsets(ctx, to, first)
+	if err != nil {
 		return err
 	}
+	r.firsts.Store(&firsts)
 	ends, err := r.cluster.offsets(ctx, to, end)
 	if err != nil {
 		return err
@@ -238,7 +248,7 @@ func (r *run) positions(ctx context.Context, to *routing) (err error) {
 		case w.Backlog > 0 || at == first && w.Produces() && w.Mode == workload.Verify:
 			r.begins[p] = ends[p] // all that this run writes, and nothing else
 		case at == first:
-			r.begins[p] = r.firsts[p]
+			r.begins[p] = firsts[p]
 		case at == end:
 			r.begins[p] = ends[p]
 		default:
@@ -315,7 +325,7 @@ func (r *run) addConsumer(t *thread, g *group, i, n int) error {
 	for p := i; p < len(r.begins); p += n {
 		at := &position{place: p, offset: r.begins[p]}
 		if g.catchUp {
-			at.offset = r.firsts[p]
+			at.offset = (*r.firsts.Load())[p]
 		}
 		c.parts = append(c.parts, at)
 		c.byPlace[p] = at
@@ -415,8 +425,16 @@ func (r *run) follow(ctx context.Context, why string) {
 			continue
 		}
 		r.deal(to)
+		if r.aged.Swap(false) {
+			if firsts, err := r.cluster.offsets(ctx, to, -2); err == nil {
+				r.firsts.Store(&firsts)
+			}
+		}
 		r.routing.Store(to)
 		r.generation.Add(1)
+		if !to.whole() {
+			r.leadersMoved(why) // again, until the rest has leaders, too
+		}
 		return
 	}
 }

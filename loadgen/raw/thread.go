@@ -36,6 +36,7 @@ type thread struct {
 	seen    int64 // generation of the routing
 	good    int64 // when a request last succeeded
 	bad     int64 // when the first one failed after that; 0: none
+	told    int64 // when the run was told of these two
 	failure error
 	wrote   bool
 	events  [128]unix.EpollEvent
@@ -112,6 +113,9 @@ func (t *thread) loop() {
 			if drain == never {
 				drain = now + int64(t.run.patience)
 			}
+			if t.run.m.Stopped() {
+				drain = min(drain, t.run.m.End()+int64(stoppedPatience))
+			}
 			if now >= checked {
 				checked = now + int64(time.Millisecond)
 				if t.lanesOver(now) {
@@ -133,6 +137,10 @@ func (t *thread) turn(now int64) {
 		t.gauges()
 	}
 	t.rec.Turn(now)
+	if now >= t.told+int64(longest) {
+		t.told = now
+		t.run.good(t.good, t.bad)
+	}
 	if g := t.run.generation.Load(); g != t.seen {
 		t.seen = g
 		for who := 0; who < len(t.members); who++ { // some may join
@@ -185,7 +193,6 @@ func (t *thread) gauges() {
 			t.rec.Lag += m.lag()
 		}
 	}
-	t.run.good(t.good, t.bad)
 }
 
 // send flushes what has been queued.

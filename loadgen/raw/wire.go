@@ -209,6 +209,7 @@ func (v versions) fetchAnswer(body []byte, f func(fetched) error) (protocol.Code
 		}
 		c.tags()
 	}
+	c.tags()
 	if c.bad {
 		return code, errShort
 	}
