@@ -14,32 +14,37 @@ const (
 	calmRequests = 50
 )
 
-// awaitDisks waits until all disks together got no more than a few requests for as long as
-// rest, or patience is over.
+// awaitDisks waits until all disks together got no more than a few writes, no discard and
+// have nothing in flight for as long as rest, or patience is over. Large discards take long
+// and are few: counting requests alone would not see them.
 func awaitDisks(rest, patience time.Duration) {
-	last := diskRequests()
+	last := readDisks()
 	for until := time.Now().Add(patience); time.Now().Before(until); {
 		time.Sleep(rest)
-		now := diskRequests()
-		if now-last <= calmRequests {
+		now := readDisks()
+		if now.writes-last.writes <= calmRequests && now.discards == last.discards &&
+			now.inFlight == 0 && last.inFlight == 0 {
 			return
 		}
 		last = now
 	}
 }
 
-// diskRequests counts writes and discards that all disks have completed (/proc/diskstats,
-// fields 8 and 15 of a line; Documentation/admin-guide/iostats.rst).
-func diskRequests() (n int64) {
+type disks struct{ writes, discards, inFlight int64 }
+
+// readDisks sums up what all disks have completed and what they are at (/proc/diskstats,
+// fields 8, 15 and 12 of a line; Documentation/admin-guide/iostats.rst).
+func readDisks() (d disks) {
 	b, _ := os.ReadFile("/proc/diskstats")
 	for _, line := range strings.Split(string(b), "\n") {
 		f := strings.Fields(line)
-		for _, i := range []int{7, 14} {
-			if len(f) > i {
-				k, _ := strconv.ParseInt(f[i], 10, 64)
-				n += k
-			}
+		if len(f) < 15 {
+			continue
+		}
+		for i, to := range map[int]*int64{7: &d.writes, 14: &d.discards, 11: &d.inFlight} {
+			n, _ := strconv.ParseInt(f[i], 10, 64)
+			*to += n
 		}
 	}
-	return n
+	return d
 }

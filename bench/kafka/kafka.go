@@ -123,6 +123,8 @@ func (j *Jars) Start(ctx context.Context, o Options) (*Broker, error) {
 	return j.launch(ctx, o, conf)
 }
 
+// properties of a node. Files of deleted topics go after a second, not after a minute: the disk
+// would be busy with gigabytes of them in somebody else's turn.
 func properties(o Options, data string) string {
 	var b strings.Builder
 	ctl := FreePort()
@@ -140,6 +142,7 @@ transaction.state.log.min.isr=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
+log.segment.delete.delay.ms=1000
 `, ctl, o.Port, ctl, o.Port, data)
 	for k, v := range o.Extra {
 		fmt.Fprintf(&b, "%s=%s\n", k, v)
