@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"millrace/internal/mutant"
 	"millrace/internal/vfs"
 	"millrace/protocol"
 	"millrace/protocol/batch"
@@ -193,7 +194,7 @@ func (o *cleanOutput) finish(f vfs.File, data []byte) error {
 	if len(data) > 0 {
 		_, err = f.WriteAt(data, 0)
 	}
-	if err == nil {
+	if err == nil && !mutant.CleanUnsynced {
 		err = f.Sync()
 	}
 	if e := f.Close(); err == nil {

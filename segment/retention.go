@@ -244,7 +244,7 @@ func (s *Shard) startRemovals() {
 		budget := s.removable()
 		k.jobs++
 		s.job(jobRemove, nil, func() any {
-			if weak {
+			if weak && !mutant.WeakRemove {
 				if err := files.SyncFS(journals); err != nil {
 					return removal{err: err}
 				}

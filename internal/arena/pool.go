@@ -78,8 +78,9 @@ func (p *Pool) Release(b *Buf) {
 	}
 	p.held.Store(p.held.Load() - int64(len(b.Mem)))
 	if p.Poison {
-		for i := range b.Mem {
-			b.Mem[i] = 0xDB
+		b.Mem[0] = 0xDB
+		for n := 1; n < len(b.Mem); n *= 2 {
+			copy(b.Mem[n:], b.Mem[:n])
 		}
 	}
 	if b.order == ownMapping {

@@ -34,6 +34,13 @@ const (
 	// LateReplay: the checkpoint says that it covers what was committed while it was
 	// being taken.
 	LateReplay = false
+	// WeakRemove: under durability write segments below a new start go before the start is
+	// durable.
+	WeakRemove = false
+	// CleanUnsynced: a compacted segment is not durable when the old ones go.
+	CleanUnsynced = false
+	// TrustCold: what comes back from the disk is served unchecked.
+	TrustCold = false
 	// RemoveEarly: segments below a new start go before the start is durable.
 	RemoveEarly = false
 )
@@ -48,6 +55,9 @@ const (
 	TrustTail = false
 	// ByName: a topic is known by its name: what a deleted one left is the new one's.
 	ByName = false
+	// ReplayUnsynced: what a killed process wrote and did not sync is replayed and not made
+	// durable.
+	ReplayUnsynced = false
 	// ForgetProducers: the state of idempotent producers is not restored.
 	ForgetProducers = false
 )

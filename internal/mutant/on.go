@@ -8,6 +8,7 @@ var (
 	SkipDirSync, RecycleEarly, ReleaseEarly, UnloggedStart bool
 	CheckpointFirst, SkipRenameSync, RetryCheckpoint       bool
 	LateReplay, RemoveEarly                                bool
+	WeakRemove, CleanUnsynced, TrustCold, ReplayUnsynced   bool
 	PastHole, StaleLap, TrustTail, ByName, ForgetProducers bool
 	DrainAlone, CommitEarly                                bool
 )
@@ -28,7 +29,8 @@ var All = []Mutant{
 	{"late-replay", &LateReplay}, {"remove-early", &RemoveEarly}, {"past-hole", &PastHole},
 	{"stale-lap", &StaleLap}, {"trust-tail", &TrustTail}, {"by-name", &ByName},
 	{"forget-producers", &ForgetProducers}, {"drain-alone", &DrainAlone},
-	{"commit-early", &CommitEarly},
+	{"commit-early", &CommitEarly}, {"weak-remove", &WeakRemove}, {"clean-unsynced", &CleanUnsynced},
+	{"trust-cold", &TrustCold}, {"replay-unsynced", &ReplayUnsynced},
 }
 
 // Use switches m on, and all others off.

@@ -62,6 +62,9 @@ type brokerRun struct {
 	durability segment.Durability
 	direct     bool
 	also       []string // further directories for partitions
+	apart      string   // directory of the journals, "": in dataDir
+	weak       bool     // what was acknowledged may be gone: durability write, and a power loss
+	clean      bool     // the last life ended cleanly
 	drift      int64    // of the wall clock, by jumps
 
 	image   *raftmeta.Image // what was agreed, over all lives
@@ -83,6 +86,8 @@ type brokerRun struct {
 
 	topics    []*dataTopic
 	trims     []*dataTopic // of the trimmers
+	keyed     *keyedTopic
+	keyeds    []*simKeyed
 	producers []*simProducer
 	consumers []*simConsumer
 	others    []*simOther
@@ -105,6 +110,7 @@ type dataPart struct {
 	records map[int64]string // by offset, once acknowledged or consumed
 	place   map[string]int64 // where each was seen
 	end     int64            // one behind the largest offset known
+	floor   int64            // what the last start found: it cannot be lost any more
 }
 
 func (t *dataTopic) add() {
@@ -134,8 +140,16 @@ func newBrokerRun(o Broker) *brokerRun {
 	if b.rng.IntN(4) == 0 {
 		b.also = []string{"/also", "/more"}[:1+b.rng.IntN(2)]
 	}
-	for _, dir := range append([]string{dataDir}, b.also...) {
+	dirs := append([]string{dataDir}, b.also...)
+	if b.rng.IntN(6) == 0 {
+		b.apart = "/fast"
+		dirs = append(dirs, b.apart)
+	}
+	for _, dir := range dirs {
 		if err := w.Disk.MkdirAll(dir); err != nil {
+			panic(err)
+		}
+		if err := w.Disk.Mount(dir); err != nil {
 			panic(err)
 		}
 	}
@@ -157,6 +171,9 @@ func newBrokerRun(o Broker) *brokerRun {
 	}
 	for i := range b.rng.IntN(3) {
 		b.trimmers = append(b.trimmers, newTrimmer(b, i))
+	}
+	for range 1 + b.rng.IntN(2) {
+		b.keyeds = append(b.keyeds, newKeyed(b, b.keyed, false))
 	}
 	g := newGroup(b)
 	for range b.rng.IntN(4) {
@@ -193,7 +210,9 @@ func (b *brokerRun) found() {
 	for i := range 2 {
 		b.trims = append(b.trims, create(fmt.Sprintf("trim-%d", i), 1+b.rng.IntN(2), b.configs()...))
 	}
-	create("__consumer_offsets", 4)
+	b.keyed = newKeyedTopic(b, create)
+	create("__consumer_offsets", 4, raftmeta.Config{Name: "cleanup.policy", Value: "compact"},
+		raftmeta.Config{Name: "segment.bytes", Value: fmt.Sprint(4 << (10 + b.rng.IntN(8)))})
 	b.image = q.Image()
 	var dir protocol.TopicID
 	dir[0] = 7
@@ -227,6 +246,9 @@ func (b *brokerRun) config() engine.Config {
 	cfg.DataDir, cfg.FS, cfg.Clock = dataDir, b.fs, b.w
 	cfg.Durability = b.durability
 	cfg.AlsoDirs, cfg.Journals = b.also, 1+b.rng.IntN(cfg.Cores)
+	cfg.JournalDir = b.apart
+	cfg.Static = map[string]string{"log.cleaner.backoff.ms": "100",
+		"log.cleaner.threads": fmt.Sprint(1 + b.rng.IntN(2))}
 	cfg.Log = slog.New(slog.DiscardHandler)
 	cfg.Seed = b.rng.Uint64() | 1
 	cfg.MemoryBytes = int64(cfg.Cores) * (48 << 20)
@@ -282,6 +304,7 @@ func (b *brokerRun) open() {
 		b.addCore(b.broker.Cores()[i])
 	}
 	b.quorum.now = false
+	b.recovered()
 }
 
 // addCore drives one of the engine's cores as its driver would.

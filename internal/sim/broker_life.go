@@ -78,14 +78,15 @@ func (b *brokerRun) relax() {
 	b.w.After(10*time.Second, func() { b.tight = false })
 }
 
-// crash ends a life. What was agreed stays; what was only proposed is not agreed. Where
-// an acknowledgement does not outlive a power loss, only the process dies.
+// crash ends a life. What was agreed stays; what was only proposed is not agreed.
 func (b *brokerRun) crash(power bool) {
 	b.settleDisk()
+	b.cleanings()
 	b.cores = nil
-	b.w.Crash(power && b.durability == segment.Fsync)
+	b.w.Crash(power)
 	b.dropPools()
-	b.broker, b.tight, b.hungry, b.stopped = nil, false, false, 0
+	b.weak = b.weak || power && b.durability == segment.Write && !b.clean
+	b.broker, b.tight, b.hungry, b.stopped, b.clean = nil, false, false, 0, false
 	b.w.Disk.SetCapacity(0)
 	for _, l := range b.links {
 		l.reset()
@@ -126,6 +127,20 @@ func (b *brokerRun) stop() {
 		b.check(p.Held() == 0, "core %d holds %d bytes after a clean stop", i, p.Held())
 	}
 	b.check(b.w.Net.Open() == 0, "%d sockets are open after a clean stop", b.w.Net.Open())
+	b.clean = true
+	for _, s := range b.broker.Shards() {
+		b.clean = b.clean && !s.Partly()
+	}
+}
+
+// cleanings counts what the cleaners of this life have done.
+func (b *brokerRun) cleanings() {
+	if b.broker == nil {
+		return
+	}
+	for _, s := range b.broker.Shards() {
+		b.w.Tally[Cleanings] += int(s.Stats().Cleaner.Runs)
+	}
 }
 
 // finish lets every client come to its end, reads everything once more and compares.
@@ -143,6 +158,9 @@ func (b *brokerRun) finish() {
 	reader := newConsumer(b, -1)
 	read := func() bool { return reader.caughtUp() }
 	b.check(b.run(2_000_000, read), "a reader of everything does not come to the end: %s", reader)
+	keyed := newKeyed(b, b.keyed, true)
+	b.check(b.run(2_000_000, keyed.over), "a reader of the compacted topic does not come to the end: %v",
+		keyed.at)
 	for _, p := range b.producers {
 		p.checkAll()
 	}

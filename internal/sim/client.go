@@ -18,6 +18,7 @@ type link struct {
 	format  *kmsg.RequestFormatter
 	onUp    func()
 	onDown  func()
+	pause   time.Duration // before the next connection; 0: the usual one
 }
 
 // asked is a request without its answer.
@@ -37,7 +38,11 @@ func newLink(b *brokerRun, onUp, onDown func()) *link {
 
 // later dials after a while.
 func (l *link) later() {
-	l.b.w.After(l.b.w.around(5*time.Millisecond), l.dial)
+	d := l.pause
+	if l.pause = 0; d == 0 {
+		d = 5 * time.Millisecond
+	}
+	l.b.w.After(l.b.w.around(d), l.dial)
 }
 
 func (l *link) dial() {

@@ -21,6 +21,7 @@ type simConsumer struct {
 	group  string
 	tried  int64 // the largest commit sent
 	sure   int64 // the largest commit acknowledged
+	floor  int64 // and when the broker started
 	busy   bool
 
 	session *session // nil: every fetch names everything
@@ -34,7 +35,7 @@ type session struct {
 
 func newConsumer(b *brokerRun, number int) *simConsumer {
 	c := &simConsumer{b: b, number: number, at: map[*dataPart]int64{}, ends: map[*dataPart]int64{},
-		group: fmt.Sprintf("group-%d", number), tried: -1, sure: -1}
+		group: fmt.Sprintf("group-%d", number), tried: -1, sure: -1, floor: -1}
 	if number >= 0 && b.rng.IntN(2) == 0 {
 		c.session = &session{told: map[*dataPart]int64{}}
 	}

@@ -17,6 +17,7 @@ type simGroup struct {
 	topic  *dataTopic
 	owners map[[2]int32]string // generation, partition → member
 	sure   []int64             // the largest commit acknowledged, per partition
+	floor  []int64             // and when the broker started
 	tried  []int64             // the largest commit sent
 }
 
@@ -35,9 +36,10 @@ type simMember struct {
 func newGroup(b *brokerRun) *simGroup {
 	t := b.topics[0]
 	g := &simGroup{name: "members", topic: t, owners: map[[2]int32]string{},
-		sure: make([]int64, len(t.parts)), tried: make([]int64, len(t.parts))}
+		sure: make([]int64, len(t.parts)), tried: make([]int64, len(t.parts)),
+		floor: make([]int64, len(t.parts))}
 	for i := range g.sure {
-		g.sure[i], g.tried[i] = -1, -1
+		g.sure[i], g.tried[i], g.floor[i] = -1, -1, -1
 	}
 	return g
 }

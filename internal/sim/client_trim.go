@@ -20,15 +20,30 @@ type simTrimmer struct {
 	serial int
 	at     map[*dataPart]int64
 	low    map[*dataPart]int64 // the start that was acknowledged
+	floor  map[*dataPart]int64 // and when the broker started
 	asked  map[*dataPart]int64 // the largest start asked for
 	adding bool                // a partition was asked for and not acknowledged
 }
 
 func newTrimmer(b *brokerRun, number int) *simTrimmer {
 	t := &simTrimmer{b: b, topic: b.trims[number], at: map[*dataPart]int64{},
-		low: map[*dataPart]int64{}, asked: map[*dataPart]int64{}}
+		low: map[*dataPart]int64{}, floor: map[*dataPart]int64{}, asked: map[*dataPart]int64{}}
 	t.link = newLink(b, t.next, nil)
 	return t
+}
+
+// safe: a start has made durable what was acknowledged.
+func (t *simTrimmer) safe() {
+	for _, p := range t.topic.parts {
+		t.floor[p] = t.low[p]
+	}
+}
+
+// forget is a power loss that may have taken what was acknowledged since.
+func (t *simTrimmer) forget() {
+	for _, p := range t.topic.parts {
+		t.low[p], t.at[p] = t.floor[p], min(t.at[p], p.end)
+	}
 }
 
 func (t *simTrimmer) done() { t.link.soon(3*time.Millisecond, t.next) }

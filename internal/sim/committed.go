@@ -11,5 +11,6 @@ var Committed = []struct {
 	{"storage", 79, "a clean stop did not sleep while it waited for the disk"},
 	{"storage", 349, "files of deleted segments came back after a clean stop and stayed"},
 	{"storage", 2346, "a deleted topic's directory came back beside another of its name"},
+	{"storage", 759, "two directories of one name that were never relied on refused a start"},
 	{"broker", 749, "a checkpoint was relied on whose rename was seen but not durable"},
 }

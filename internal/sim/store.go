@@ -97,6 +97,7 @@ type store struct {
 	memory     int64
 	direct     bool
 	also       []string // further directories for partitions
+	apart      string   // directory of the journals, "": in dataDir
 	life       int
 
 	topics  []*topic
@@ -137,8 +138,14 @@ func newStore(o Storage) *store {
 	if s.rng.IntN(4) == 0 {
 		s.also = []string{"/also", "/more"}[:1+s.rng.IntN(2)]
 	}
-	for _, dir := range append([]string{dataDir}, s.also...) {
+	if s.rng.IntN(6) == 0 {
+		s.apart = "/fast"
+	}
+	for _, dir := range s.directories() {
 		if err := w.Disk.MkdirAll(dir); err != nil {
+			panic(err)
+		}
+		if err := w.Disk.Mount(dir); err != nil {
 			panic(err)
 		}
 	}
@@ -149,6 +156,15 @@ func newStore(o Storage) *store {
 		s.newTopic()
 	}
 	return s
+}
+
+// directories are all that the storage writes to.
+func (s *store) directories() []string {
+	all := append([]string{dataDir}, s.also...)
+	if s.apart != "" {
+		all = append(all, s.apart)
+	}
+	return all
 }
 
 // open starts a life: recovery, perhaps with the power failing in it a few times.
@@ -199,7 +215,7 @@ func (s *store) settleDisk() {
 func (s *store) options() segment.Options {
 	return segment.Options{
 		FS: s.fs, Dir: dataDir, Also: s.also, Directory: [16]byte{1, 2, 3}, Pools: s.pools,
-		Durability: s.durability, JournalFile: s.journal, JournalMax: 8 * s.journal,
+		Durability: s.durability, JournalDir: s.apart, JournalFile: s.journal, JournalMax: 8 * s.journal,
 		CacheBytes: s.memory / 4, OpenFiles: 4 + s.rng.IntN(60), PlaceMin: 1 << (12 + s.rng.IntN(6)),
 		Log: slog.New(slog.DiscardHandler), Now: s.w.Now, Serial: true,
 	}

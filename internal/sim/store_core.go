@@ -24,6 +24,7 @@ type shardCore struct {
 	pins    []pin
 	extents []segment.Extent
 	eff     segment.Effects
+	swept   uint64 // sweeps that have ended
 	failed  bool
 	final   segment.Seq // the last durable one when it failed
 	ops     []netio.Op
@@ -42,6 +43,7 @@ func (c *shardCore) turn(now clock.Now, done []netio.Completion) ([]netio.Op, []
 		c.shard.IODone(d.Tag.Slot(), d.Res)
 	}
 	c.settle()
+	c.sweeps()
 	c.checkMarks()
 	if !s.quiet {
 		c.work(now)

@@ -92,7 +92,7 @@ func (s *store) anyFile(disk *vfs.Mem) (name string, size int64) {
 			}
 		}
 	}
-	for _, dir := range append([]string{dataDir}, s.also...) {
+	for _, dir := range s.directories() {
 		walk(dir)
 	}
 	if len(names) == 0 {

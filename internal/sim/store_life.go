@@ -16,7 +16,7 @@ func (s *store) end(power bool) {
 	s.shards, s.cores = nil, nil
 	s.w.Disk.SetCapacity(0)
 	s.tight, s.hungry = false, false
-	if power && s.durability == segment.Write {
+	if power && s.durability == segment.Write && !s.clean {
 		s.forgetAcks()
 	}
 }
@@ -138,6 +138,13 @@ func (s *store) stop() {
 	s.clean = true
 	for _, shard := range s.shards {
 		s.clean = s.clean && !shard.Partly()
+	}
+	for _, t := range s.topics {
+		for _, p := range t.parts {
+			if s.clean {
+				p.floor = floor{p.acked, p.start}
+			}
+		}
 	}
 }
 

@@ -34,12 +34,18 @@ type part struct {
 	low     int64            // start offset seen in this life
 	excused int64            // up to which checkStart has looked
 	latest  map[string]int64 // compacted: the last offset of every key
+	floor   floor            // what outlives a power loss under durability write, too
+	noted   floor            // what was there when the last sweep ended
+	told    int64            // acknowledged once, before a power loss that may take it
 	dropped bool
 	verify  *cursor // set while a recovery is checked
 
 	core *shardCore
 	log  *segment.Log
 }
+
+// floor is how much of a log cannot be lost.
+type floor struct{ end, start int64 }
 
 // appended is one batch as it must be read back.
 type appended struct {
@@ -194,7 +200,11 @@ func (s *store) recovered(p *part) {
 	whole := n == 0 && m.End == 0 || n > 0 && p.batches[n-1].next == m.End
 	s.check(whole, "%v: End %d is inside a batch", p, m.End)
 	for _, b := range p.batches[n:] {
-		s.w.Tally[Lost]++
+		if b.next <= p.told {
+			s.w.Tally[Weak]++
+		} else {
+			s.w.Tally[Lost]++
+		}
 		if b.item != nil {
 			b.item.base = -1
 		}
@@ -208,6 +218,8 @@ func (s *store) recovered(p *part) {
 	s.checkStart(p, m.Start)
 	p.high, p.low, p.acked = m.High, m.Start, m.End
 	p.start, p.staged = m.Start, m.Start
+	p.floor = floor{m.End, m.Start} // a start makes durable what it goes by
+	p.noted, p.told = p.floor, 0
 	s.checkProducers(p)
 }
 
@@ -232,15 +244,34 @@ func (s *store) checkProducers(p *part) {
 	}
 }
 
-// forgetAcks is a power loss in write mode: what was acknowledged may be gone. The
-// clients cannot know; new ones take their place.
+// forgetAcks is a power loss in write mode: what was acknowledged since the last sweep
+// but one may be gone. The clients cannot know; new ones take their place.
 func (s *store) forgetAcks() {
 	for _, t := range s.topics {
 		for _, p := range t.parts {
-			p.acked, p.start, p.high = 0, 0, 0
+			p.told = max(p.told, p.acked)
+			p.acked = min(p.acked, p.floor.end)
+			p.start, p.high = min(p.start, p.floor.start), min(p.high, p.floor.end)
 		}
 	}
 	s.renewClients()
+}
+
+// sweeps follows the sweeps of a core: one that ended has made durable all that was there
+// when the one before it ended.
+func (c *shardCore) sweeps() {
+	n := c.shard.Stats().Sweeps
+	if n == c.swept {
+		return
+	}
+	c.swept = n
+	for _, p := range c.parts {
+		if p.dropped {
+			continue
+		}
+		m := p.log.Marks()
+		p.floor, p.noted = p.noted, floor{m.End, m.Start}
+	}
 }
 
 // renewClients puts new clients in the place of all.
@@ -287,8 +318,9 @@ func (s *store) compare(p *part, got []byte, from, limit int64, max int) int64 {
 		b := p.batches[i]
 		s.check(b.next <= limit, "%v: read from %d: batch %d..%d beyond %d", p, from, b.base, b.next, limit)
 		s.check(len(got) >= len(b.mem), "%v: read from %d: a part of batch %d..%d", p, from, b.base, b.next)
-		s.check(bytes.Equal(got[:len(b.mem)], b.mem), "%v: read from %d: other bytes in batch %d..%d%s",
-			p, from, b.base, b.next, differ(got, b.mem))
+		if !bytes.Equal(got[:len(b.mem)], b.mem) {
+			s.fail("%v: read from %d: other bytes in batch %d..%d%s", p, from, b.base, b.next, differ(got, b.mem))
+		}
 		got = got[len(b.mem):]
 		s.check(first || total <= max, "%v: read from %d: %d bytes for at most %d", p, from, total, max)
 		first = false

@@ -55,6 +55,7 @@ const (
 	Sectors       // of 512 bytes that a power loss took
 	Entries       // creates, renames and removes that a power loss took
 	Lost          // batches that a crash took before their acknowledgement
+	Weak          // and after it: a power loss under durability write
 	JournalErrors // lives in which an op on such a file failed with EIO
 	SegmentErrors
 	IndexErrors
@@ -95,6 +96,7 @@ var counterNames = [numCounters]string{
 	"power losses", "kills", "clean stops", "power losses in recovery", "I/O errors in recovery",
 	"short transfers", "interrupted ops", "slow events", "disk hiccups", "writes torn by a crash",
 	"sectors lost", "directory entries lost", "batches lost before their acknowledgement",
+	"acknowledged batches that a power loss took (durability write)",
 	"EIO on a journal", "EIO on a segment", "EIO on an index", "EIO on a checkpoint",
 	"EIO on a directory", "EIO on a read", "deleted files that came back",
 	"refusals for want of space", "healed when space returned",
@@ -149,7 +151,7 @@ var Scenarios = []Scenario{
 		Must: []Counter{
 			Appends, Acks, Reads, ColdReads, Finds, Duplicates, Retried, Drops, Checked, Cleanings, Compacted,
 			PowerLosses, Kills, CleanStops, RecoveryCuts, RecoveryErrors, Short, Again, Slow, Hiccups, Torn, Sectors,
-			Entries, Lost, JournalErrors, SegmentErrors, IndexErrors, CheckpointErrors,
+			Entries, Lost, Weak, JournalErrors, SegmentErrors, IndexErrors, CheckpointErrors,
 			DirectoryErrors, ReadErrors, Full, FlipsRefused, FlipsDetected, FlipsHarmless, LiesRefused, Jumps,
 		},
 	},
@@ -159,7 +161,8 @@ var Scenarios = []Scenario{
 		Must: []Counter{
 			Produced, Acked, Resent, Consumed, Commits, Assigned, Topics, Trims, Grown, Garbage,
 			PowerLosses, Kills, CleanStops, RecoveryCuts, Short, Again, Slow, Hiccups, Torn, Sectors,
-			Entries, JournalErrors, SegmentErrors, Full, Jumps, Cuts, HalfOpen, Stalls,
+			Entries, Weak, Cleanings, Compacted, JournalErrors, SegmentErrors, Full, Jumps, Cuts, HalfOpen,
+			Stalls,
 		},
 	},
 }

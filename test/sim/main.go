@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -22,6 +23,7 @@ func main() {
 	only := flag.String("only", "", "with -mutants: this one")
 	workers := flag.Int("workers", runtime.GOMAXPROCS(0), "runs at the same time")
 	flag.Parse()
+	debug.SetGCPercent(300) // disks are on the heap, and die with their runs
 	ok := false
 	switch {
 	case *wrong:
