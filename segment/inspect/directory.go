@@ -37,6 +37,7 @@ func (t *Tool) directory(dir string) error {
 		from: map[protocol.TopicPartition]string{}}
 	for _, step := range []func() error{
 		s.properties, s.boot, s.checkpoints, s.cleaner, s.names, s.summary, s.journals, s.partitions,
+		s.digests,
 	} {
 		if err := step(); err != nil {
 			return err
