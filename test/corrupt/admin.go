@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -43,6 +44,11 @@ func (m *maker) administer(c *client, number int) error {
 	}
 	switch number {
 	case 0:
+		for i := range 256 { // enough for a digest of the partition of __consumer_offsets
+			if err := commit(c, "many", int64(i), strings.Repeat("many ", 800)); err != nil {
+				return err
+			}
+		}
 		if err := deleteTopic(c, "gone"); err != nil {
 			return err
 		}

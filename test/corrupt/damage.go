@@ -32,10 +32,18 @@ func kindOf(name string) string {
 		return "meta.properties"
 	case name == "journal/boot":
 		return "boot"
+	case name == "journal/place" || name == "journal/reserve":
+		return "place, reserve"
 	case dir == "journal/":
 		return "journal"
+	case name == "checkpoint/journals":
+		return "journal list"
+	case name == "checkpoint/cleaner":
+		return "cleaner"
 	case dir == "checkpoint/":
 		return "checkpoint"
+	case dir == "groups/":
+		return "groups"
 	case base == "partition.metadata":
 		return "partition.metadata"
 	case strings.HasPrefix(name, "log/"):

@@ -43,7 +43,7 @@ func (r *round) run(states []*state) {
 	}
 	seen := r.dump()
 	cores := 1 + r.rng.IntN(2)
-	p, err := start(r.bin, r.dir, cores)
+	p, err := start(r.bin, r.dir, cores, asMade)
 	if err == nil {
 		defer p.kill()
 	}

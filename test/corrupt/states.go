@@ -1,11 +1,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -20,7 +23,7 @@ type state struct {
 	picture *picture
 }
 
-var groups = []string{"readers", "others"}
+var groups = []string{"readers", "others", "many"}
 
 // topic is one that the load writes to.
 type topic struct {
@@ -29,17 +32,26 @@ type topic struct {
 	configs    map[string]string
 	codec      kgo.CompressionCodec
 	size       int // of values, at most
+	keys       int // 0: a hundred
 }
 
 var topics = []topic{
-	{"plain", 3, map[string]string{"segment.index.bytes": "600"}, kgo.NoCompression(), 600},
-	{"gzip", 1, map[string]string{"segment.index.bytes": "400"}, kgo.GzipCompression(), 800},
+	{"plain", 3, map[string]string{"segment.index.bytes": "600"}, kgo.NoCompression(), 600, 0},
+	{"gzip", 1, map[string]string{"segment.index.bytes": "400"}, kgo.GzipCompression(), 800, 0},
 	{"snappy", 1, map[string]string{"segment.index.bytes": "400", "retention.ms": "-1"},
-		kgo.SnappyCompression(), 800},
-	{"lz4", 1, map[string]string{"index.interval.bytes": "512"}, kgo.Lz4Compression(), 800},
-	{"zstd", 2, map[string]string{"segment.index.bytes": "800"}, kgo.ZstdCompression(), 800},
-	{"large", 1, map[string]string{"segment.bytes": "3000000"}, kgo.NoCompression(), 200_000},
+		kgo.SnappyCompression(), 800, 0},
+	{"lz4", 1, map[string]string{"index.interval.bytes": "512"}, kgo.Lz4Compression(), 800, 0},
+	{"zstd", 2, map[string]string{"segment.index.bytes": "800"}, kgo.ZstdCompression(), 800, 0},
+	{"large", 1, map[string]string{"segment.bytes": "3000000"}, kgo.NoCompression(), 200_000, 0},
+	{compacted, 1, map[string]string{"cleanup.policy": "compact", "segment.index.bytes": "200",
+		"min.cleanable.dirty.ratio": "0.01"}, kgo.NoCompression(), 600, 40},
 }
+
+// compacted is the topic that is compacted while the data is made, and not afterwards.
+const compacted = "compacted"
+
+// asMade are settings of every start on made data: what is served stays as it is.
+const asMade = "log.cleaner.enable=false"
 
 // maker makes the directories, one life of the broker after the other.
 type maker struct {
@@ -74,12 +86,35 @@ func makeStates(ctx context.Context, o *options, scratch string) ([]*state, erro
 		}
 		m.states = append(m.states, s)
 	}
-	return m.states, m.check()
+	if err := m.check(); err != nil {
+		return nil, err
+	}
+	return m.states, m.takeOver(ctx)
+}
+
+// takeOver makes another directory of the files of the first, as `millrace import` does with
+// what Apache Kafka leaves: they are its formats.
+func (m *maker) takeOver(ctx context.Context) error {
+	from := filepath.Join(m.scratch, "foreign")
+	defer os.RemoveAll(from)
+	if err := foreign(m.states[0].dir, from); err != nil {
+		return err
+	}
+	s := &state{name: "imported", dir: filepath.Join(m.scratch, "state-imported")}
+	out, err := exec.CommandContext(ctx, m.o.bin, "import", from, "--data", s.dir).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("import: %w\n%s", err, out)
+	}
+	if err := m.look(s); err != nil {
+		return fmt.Errorf("imported: %w", err)
+	}
+	m.states = append(m.states, s)
+	return nil
 }
 
 // live runs the broker under load once.
 func (m *maker) live(ctx context.Context, number, bursts int, clean bool) error {
-	p, err := start(m.o.bin, m.data, 2)
+	p, err := start(m.o.bin, m.data, 2, "log.cleaner.backoff.ms=100")
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, p.log)
 	}
@@ -102,6 +137,11 @@ func (m *maker) live(ctx context.Context, number, bursts int, clean bool) error 
 	if err := m.administer(c, number); err != nil {
 		return err
 	}
+	for _, made := range []string{"checkpoint/cleaner", "groups/*"} {
+		if err := m.await(made); err != nil {
+			return err
+		}
+	}
 	if !clean {
 		p.kill()
 		return nil
@@ -110,6 +150,19 @@ func (m *maker) live(ctx context.Context, number, bursts int, clean bool) error 
 		return fmt.Errorf("stop: exit code %d, %w", code, err)
 	}
 	return nil
+}
+
+// await waits for a file that the broker makes when it comes to it.
+func (m *maker) await(pattern string) error {
+	for late := time.Now().Add(startWithin); ; time.Sleep(20 * time.Millisecond) {
+		found, err := filepath.Glob(filepath.Join(m.data, pattern))
+		if err != nil || len(found) > 0 {
+			return err
+		}
+		if time.Now().After(late) {
+			return fmt.Errorf("there is no %s", pattern)
+		}
+	}
 }
 
 // fill writes bursts of records of one topic, each burst a few batches.
@@ -127,7 +180,7 @@ func (m *maker) fill(ctx context.Context, addr string, producer uint32, t *topic
 			at := checker.Place{Topic: t.name, Partition: int32(m.rng.IntN(int(t.partitions)))}
 			o := m.h.Intend(at, producer, checker.ExactOnce)
 			rec := &kgo.Record{
-				Topic: t.name, Partition: at.Partition, Key: []byte(fmt.Sprint(m.rng.IntN(100))),
+				Topic: t.name, Partition: at.Partition, Key: []byte(fmt.Sprint(m.rng.IntN(cmp.Or(t.keys, 100)))),
 				Value:   checker.Payload(o, 40+m.rng.IntN(t.size)),
 				Headers: []kgo.RecordHeader{{Key: "n", Value: []byte(fmt.Sprint(len(list)))}},
 			}
@@ -159,7 +212,7 @@ func (m *maker) look(s *state) error {
 	if err := os.CopyFS(dir, os.DirFS(s.dir)); err != nil {
 		return err
 	}
-	p, err := start(m.o.bin, dir, 2)
+	p, err := start(m.o.bin, dir, 2, asMade)
 	if err != nil {
 		return fmt.Errorf("%w\n%s", err, p.log)
 	}
@@ -188,6 +241,9 @@ func (m *maker) check() error {
 	last := m.states[len(m.states)-1].picture
 	for _, t := range topics {
 		for p := range t.partitions {
+			if t.name == compacted {
+				continue
+			}
 			l := last.logs[place{t.name, p}]
 			if l == nil {
 				return fmt.Errorf("%s-%d was not read", t.name, p)
@@ -200,6 +256,9 @@ func (m *maker) check() error {
 	for _, a := range m.h.Check() {
 		if a.Kind == checker.Lost && a.Place == (checker.Place{Topic: "plain"}) && m.deleted > 0 {
 			continue // its first records were deleted
+		}
+		if a.Place.Topic == compacted {
+			continue
 		}
 		return fmt.Errorf("without any damage: %s", a)
 	}
