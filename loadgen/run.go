@@ -17,8 +17,9 @@ import (
 const removeLimit = 60 * time.Second
 
 // Run makes a load by the client that it names and returns what it has shown: topics are made
-// before it and removed behind it, if it shall. A load that ended early has both a result, whose
-// Partial says why, and an error; one that could not begin has an error only.
+// before it and removed behind it, if it shall. Why a load ended early is in its result's Partial.
+// An error comes alone when the load could not begin; beside a result it is ledger.ErrWrong, or
+// says that topics could not be removed.
 func Run(ctx context.Context, w *workload.Workload, observers ...result.Observer) (*result.Run, error) {
 	if err := w.Check(); err != nil {
 		return nil, err

@@ -119,8 +119,8 @@ func (o *output) limits(ctx context.Context) (*limits.Limits, error) {
 // verdict is the error that a finished run ends the program with.
 func verdict(r *result.Run, err error) error {
 	switch {
-	case r.Verified != nil && !r.Verified.Right() && (err == nil || errors.Is(err, ledger.ErrWrong)):
-		return &failure{exitWrong, errors.New("loadgen: what was read is not what was written")}
+	case r.Verified != nil && !r.Verified.Right():
+		return &failure{exitWrong, ledger.ErrWrong}
 	case err != nil:
 		return failed(err)
 	case r.Partial != "":

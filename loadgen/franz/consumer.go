@@ -171,9 +171,29 @@ func (g *group) start(ctx context.Context, running *sync.WaitGroup) {
 func (g *group) complete() bool { return g.missing() <= 0 }
 func (g *group) missing() int64 { return int64(len(g.next)) - g.owned.Load() }
 
+// notFormed says why the group has not come about, as far as its consumers know.
+func (g *group) notFormed() error {
+	err := fmt.Errorf("loadgen: group %s has no consumer for %d of its partitions after %v",
+		g.name, g.missing(), assignLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for _, c := range g.consumers {
+		var faults faults
+		if why := faults.of(c.cl.PollFetches(ctx), 0); why != nil {
+			return fmt.Errorf("%w: %w", err, why)
+		}
+	}
+	return err
+}
+
 // run reads until ctx ends.
 func (c *consumer) run(ctx context.Context) {
 	l := c.g.l
+	select {
+	case <-ctx.Done():
+		return
+	case <-l.begun:
+	}
 	var faults faults
 	for {
 		fetches := c.cl.PollFetches(ctx)
@@ -355,9 +375,9 @@ func (g *group) done() bool {
 	return true
 }
 
-// catchUpTo waits until everything before ends has been read, or nothing more comes; it returns
-// how many messages are left.
-func (g *group) catchUpTo(ctx context.Context, ends offsets) int64 {
+// catchUpTo waits until everything before ends has been read, or for so long nothing more came; it
+// returns how many messages are left.
+func (g *group) catchUpTo(ends offsets, patience time.Duration) int64 {
 	last, since := int64(-1), time.Now()
 	for {
 		behind := int64(0)
@@ -365,15 +385,15 @@ func (g *group) catchUpTo(ctx context.Context, ends offsets) int64 {
 			end := ends[g.l.names[i/g.l.w.Partitions]][i%g.l.w.Partitions]
 			behind += max(0, end-max(g.next[i].Load(), g.from(i)))
 		}
-		if behind == 0 || ctx.Err() != nil {
-			return behind
+		if behind == 0 {
+			return 0
 		}
 		if behind != last {
 			last, since = behind, time.Now()
-		} else if time.Since(since) > readLimit {
+		} else if time.Since(since) > patience {
 			return behind
 		}
-		pause(ctx, 5*time.Millisecond)
+		time.Sleep(5 * time.Millisecond)
 	}
 }
 

@@ -50,6 +50,9 @@ var codecs = map[string]kgo.CompressionCodec{
 	"lz4": kgo.Lz4Compression(), "zstd": kgo.ZstdCompression(),
 }
 
+// maxBuffered is what all libraries of a load may hold of messages that are due.
+const maxBuffered = 512 << 20
+
 // leastBatch is the smallest limit of a batch that the library takes.
 const leastBatch = 512
 
@@ -78,6 +81,7 @@ func newProducer(l *load, n int) (*producer, error) {
 		kgo.ProducerBatchCompression(codecs[w.Codec]),
 		kgo.ProducerLinger(w.Linger),
 		kgo.MaxBufferedRecords(p.buffered()),
+		kgo.MaxBufferedBytes(max(maxBuffered/w.Connections, 2*w.BatchBytes())),
 		kgo.RecordDeliveryTimeout(deliveryLimit),
 		kgo.UnknownTopicRetries(2),
 		kgo.WithHooks(&p.wire),
@@ -166,7 +170,9 @@ func (p *producer) send(ctx context.Context, due, now int64) bool {
 		}
 		r.InFlight = waiting + 1
 	})
-	p.l.inFlight.Add(1)
+	if p.l.inFlight.Add(1) == 1 {
+		p.l.lastAck.Store(now) // nothing was waiting: silence counts from now
+	}
 	p.cl.Produce(p.l.sending, &msg.Record, msg.done)
 	if after := p.l.m.Now(); after-now > int64(time.Millisecond) {
 		p.unstuck = after
@@ -228,8 +234,8 @@ func (p *producer) answered(m *message, err error) {
 		if p.txn != nil {
 			p.txn.lost.Store(true)
 		}
-		if errors.Is(err, context.Canceled) || errors.Is(err, kgo.ErrClientClosed) {
-			return // the user's end, not the broker's doing
+		if l.sending.Err() != nil || errors.Is(err, kgo.ErrClientClosed) {
+			return // given up here, not refused there
 		}
 		code, name := errorName(err)
 		p.rec.Do(func(r *measure.Recorder) { r.Fail(code, name, err.Error()) })

@@ -51,7 +51,8 @@ type load struct {
 	lastAnswer atomic.Int64 // of any request
 	noAnswer   atomic.Pointer[unreachable]
 	failure    failure
-	verified   *result.Verified
+	begun      chan struct{} // closed when the clock runs: nobody reads before
+	unread     bool          // at the end somebody had not read everything
 }
 
 // failure is the first error that ended the load.
@@ -76,14 +77,15 @@ func (f *failure) get() error {
 	return f.err
 }
 
-// Run makes the load and returns what it has shown. A load that ended early has both a result and
-// an error; one that could not begin has an error only.
+// Run makes the load and returns what it has shown. Why a load ended early is in its result's
+// Partial; an error comes with a result when it is ledger.ErrWrong, and alone when the load could
+// not begin.
 func Run(ctx context.Context, w *workload.Workload, observers ...result.Observer) (*result.Run, error) {
 	cost, err := brokerCost(w)
 	if err != nil {
 		return nil, err
 	}
-	l := &load{w: w, names: w.TopicNames(), topics: map[string]int{},
+	l := &load{w: w, names: w.TopicNames(), topics: map[string]int{}, begun: make(chan struct{}),
 		m: measure.New(measure.Options{Warmup: w.Warmup, Duration: w.Duration, Interval: w.Interval,
 			Messages: w.Messages, MaxBytes: w.MaxBytes, Reading: !w.Produces(),
 			Rate: w.Rate.PerSecond, Cost: cost, Observers: observers})}
@@ -204,6 +206,7 @@ func (l *load) run(ctx context.Context) (*result.Run, error) {
 	l.m.Begin()
 	l.m.Until(ctx)
 	l.lastAck.Store(l.m.Now())
+	close(l.begun)
 	var writers sync.WaitGroup
 	for _, p := range l.writers {
 		writers.Go(func() { p.run(ctx) })
@@ -219,7 +222,7 @@ func (l *load) run(ctx context.Context) (*result.Run, error) {
 	l.drain(ctx)
 	stopReading()
 	readers.Wait()
-	return l.result(ctx)
+	return l.result()
 }
 
 // measuring says that a moment lies within the measurement.
@@ -235,12 +238,8 @@ func (l *load) startGroups(ctx, reading context.Context, running *sync.WaitGroup
 	until := time.Now().Add(assignLimit)
 	for _, g := range l.groups {
 		for !g.complete() {
-			if err := l.failure.get(); err != nil {
-				return err
-			}
 			if time.Now().After(until) {
-				return fmt.Errorf("loadgen: group %s has no consumer for %d of its partitions after %v",
-					g.name, g.missing(), assignLimit)
+				return g.notFormed()
 			}
 			if !pause(ctx, 10*time.Millisecond) {
 				return ctx.Err()
@@ -252,7 +251,12 @@ func (l *load) startGroups(ctx, reading context.Context, running *sync.WaitGroup
 
 // behindBacklog starts the consumers when enough has been written.
 func (l *load) behindBacklog(ctx, reading context.Context, running *sync.WaitGroup) {
-	for l.bytes.Load() < l.w.Backlog && !l.m.Over(l.m.Now()) {
+	for l.bytes.Load() < l.w.Backlog {
+		if l.m.Over(l.m.Now()) {
+			l.stop(fmt.Errorf("loadgen: a backlog of %d bytes was not reached: there are %d",
+				l.w.Backlog, l.bytes.Load()))
+			return
+		}
 		if !pause(reading, 10*time.Millisecond) {
 			return
 		}
@@ -300,15 +304,15 @@ func (l *load) watch(ctx context.Context) {
 
 // stalled says that nothing moves any more.
 func (l *load) stalled(now int64) error {
-	quiet := time.Duration(now - l.lastAnswer.Load())
-	if u := l.noAnswer.Load(); u != nil && quiet > reachLimit {
+	quiet, busy := time.Duration(now-l.lastAnswer.Load()), l.inFlight.Load() > 0
+	if u := l.noAnswer.Load(); u != nil && quiet > reachLimit && (busy || len(l.groups) > 0) {
 		return fmt.Errorf("loadgen: no answer for %v, and %s cannot be reached: %w",
 			quiet.Round(time.Second), u.host, u.err)
 	}
 	if len(l.groups) > 0 && quiet > stallLimit {
 		return fmt.Errorf("loadgen: no answer for %v", stallLimit)
 	}
-	if l.inFlight.Load() > 0 && now-l.lastAck.Load() > int64(stallLimit) {
+	if busy && now-l.lastAck.Load() > int64(stallLimit) {
 		return fmt.Errorf("loadgen: nothing has been acknowledged for %v", stallLimit)
 	}
 	return nil
@@ -331,7 +335,8 @@ func (l *load) readToEnd() bool {
 func (l *load) drain(ctx context.Context) {
 	within, cancel := context.WithTimeout(context.Background(), drainLimit)
 	defer cancel()
-	if ctx.Err() != nil || l.failure.get() != nil { // it is over already
+	cut := ctx.Err() != nil || l.failure.get() != nil // it is over already
+	if cut {
 		cancel()
 		within, cancel = context.WithTimeout(context.Background(), hurry)
 		defer cancel()
@@ -339,16 +344,32 @@ func (l *load) drain(ctx context.Context) {
 	for _, p := range l.writers {
 		p.finish(within)
 	}
-	if !l.w.Produces() || !l.w.Consumes() || l.failure.get() != nil || ctx.Err() != nil {
+	if l.w.Produces() && l.w.Consumes() {
+		l.readRest(within, cut)
+	}
+}
+
+// readRest waits until every group has read everything, as long as more comes.
+func (l *load) readRest(ctx context.Context, cut bool) {
+	ends, err := listOffsets(ctx, l.admin, l.w, -1)
+	if err != nil {
+		l.unread = true
+		if !cut {
+			l.stop(err)
+		}
 		return
 	}
-	ends, err := listOffsets(within, l.admin, l.w, -1)
-	if err != nil {
-		l.stop(err)
-		return
+	patience := readLimit
+	if cut {
+		patience = hurry
 	}
 	for _, g := range l.groups {
-		if behind := g.catchUpTo(ctx, ends); behind > 0 && l.w.Mode != workload.Verify {
+		behind := g.catchUpTo(ends, patience)
+		if behind == 0 {
+			continue
+		}
+		l.unread = true
+		if !cut {
 			l.stop(fmt.Errorf("loadgen: group %s is %d messages behind the end, and reads no more",
 				g.name, behind))
 		}
@@ -381,7 +402,7 @@ func (l *load) close() {
 }
 
 // result gathers what the run has shown.
-func (l *load) result(ctx context.Context) (*result.Run, error) {
+func (l *load) result() (*result.Run, error) {
 	for _, p := range l.writers {
 		p.rec.Close()
 	}
@@ -398,19 +419,18 @@ func (l *load) result(ctx context.Context) (*result.Run, error) {
 	for _, c := range l.readers {
 		r.Readers = append(r.Readers, c.result())
 	}
-	r.Verified = l.verdict()
-	err := l.failure.get()
-	switch {
-	case err != nil:
-	case ctx.Err() != nil:
-		err = fmt.Errorf("loadgen: %w", context.Cause(ctx))
-	case r.Verified != nil && !r.Verified.Right():
-		err = ledger.ErrWrong
+	if len(r.Readers) == 1 && r.Readers[0].Behind == 0 {
+		r.Readers = nil // the run's own figures are its
 	}
-	return r, err
+	r.Verified = l.verdict()
+	if r.Verified != nil && !r.Verified.Right() && r.Partial == "" {
+		return r, ledger.ErrWrong
+	}
+	return r, nil
 }
 
-// verdict puts the groups' verdicts together: each of them must have had everything.
+// verdict puts the groups' verdicts together: each of them must have had everything. What was not
+// read because the run ended early is not missing.
 func (l *load) verdict() *result.Verified {
 	var all *result.Verified
 	for _, g := range l.groups {
@@ -418,6 +438,10 @@ func (l *load) verdict() *result.Verified {
 			continue
 		}
 		v := g.reading.Verdict(l.w.ReadCommitted)
+		if l.unread {
+			v.Expected -= v.Missing
+			v.Missing = 0
+		}
 		if all == nil {
 			all = v
 			continue

@@ -33,6 +33,8 @@ func (c *wire) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
 func (c *wire) OnBrokerConnect(b kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
 	if err != nil {
 		c.l.noAnswer.Store(&unreachable{host: b.Host, err: err})
+	} else {
+		c.l.noAnswer.Store(nil)
 	}
 }
 

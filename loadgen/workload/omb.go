@@ -101,8 +101,10 @@ func (f *ombFile) check() error {
 	if f.SubscriptionsPerTopic > 0 && f.ConsumerPerSubscription < 1 {
 		return errors.New("consumerPerSubscription: want a number, 1 or more")
 	}
-	if f.ConsumerBacklogSizeGB > 0 && f.ProducerRate == 0 {
-		return errors.New("consumerBacklogSizeGB: a backlog needs a producerRate")
+	if f.ConsumerBacklogSizeGB > 0 && (f.ProducerRate == 0 || f.ProducerRate >= ombUnlimited ||
+		f.MessageSize == 0) {
+		return errors.New("consumerBacklogSizeGB: a backlog needs a producerRate below 10000000 and a " +
+			"messageSize")
 	}
 	return nil
 }
@@ -157,6 +159,14 @@ func (f *ombFile) workload(dir string) Workload {
 	}
 	f.payload(&w, dir, note)
 	f.batches(&w)
+	if w.Backlog > 0 {
+		// Their clock of the test stands still while the backlog is built and drained.
+		build := time.Duration(float64(w.Backlog) / w.Rate.PerSecond / float64(f.MessageSize) * 1e9)
+		w.Warmup = 0
+		w.Duration += (build + build/2).Round(time.Second)
+		note("the measurement takes %v longer, for the backlog to be built and drained in it",
+			(build + build/2).Round(time.Second))
+	}
 	return w
 }
 

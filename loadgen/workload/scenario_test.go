@@ -104,15 +104,15 @@ testDurationMinutes: 15
 	}
 	w := s.Loads[0]
 	if w.Mode != EndToEnd || w.Groups != 2 || w.Consumers != 2 || w.Connections != 2 || w.Partitions != 4 ||
-		w.Rate.PerSecond != 50000 || w.Keys.Kind != KeysSeq || w.Duration != 15*time.Minute || w.Warmup != time.Minute ||
-		w.Payload.File != payload || w.Backlog != 3<<30 || w.Batch.Records != 25 || len(w.Notes) != 0 {
+		w.Rate.PerSecond != 50000 || w.Keys.Kind != KeysSeq || w.Duration != 15*time.Minute+94*time.Second || w.Warmup != 0 ||
+		w.Payload.File != payload || w.Backlog != 3<<30 || w.Batch.Records != 25 || len(w.Notes) != 1 {
 		t.Errorf("%+v", w)
 	}
 	s, err = Parse([]byte(file), ".", map[string]string{"client": "franz", "duration": "1s"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w := s.Loads[0]; w.Linger != time.Millisecond || w.Batch.Bytes != 128<<10 || w.Duration != time.Second || len(w.Notes) != 1 {
+	if w := s.Loads[0]; w.Linger != time.Millisecond || w.Batch.Bytes != 128<<10 || w.Duration != time.Second || len(w.Notes) != 2 {
 		t.Errorf("franz: %+v", w)
 	}
 	for text, want := range map[string]string{
@@ -130,7 +130,7 @@ testDurationMinutes: 15
 	if err != nil {
 		t.Fatal(err)
 	}
-	if w := s.Loads[0]; !w.Rate.Max() || w.Size.Max() != StampSize || len(w.Notes) != 3 {
+	if w := s.Loads[0]; !w.Rate.Max() || w.Warmup != time.Minute || w.Size.Max() != StampSize || len(w.Notes) != 3 {
 		t.Errorf("%+v", w)
 	}
 }
