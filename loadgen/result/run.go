@@ -81,7 +81,7 @@ const (
 	Delay    Kind = "delay"      // intended send → sent: how late the generator was
 	EndToEnd Kind = "end-to-end" // intended send → received by a consumer
 	Connect  Kind = "connect"    // of a connection: begun → usable
-	Commit   Kind = "commit"     // of a transaction: first record → committed
+	Commit   Kind = "commit"     // of a transaction: its first message due → committed
 )
 
 // Kinds in the order in which they are shown.

@@ -188,16 +188,16 @@ func (c *Campaign) Write(w io.Writer) error {
 	return nil
 }
 
-// better turns a ratio into how many times better ours is: above one is better, for every figure.
-func (row *Row) better(r *Ratio) (median, low, high float64) {
+// Better turns a ratio into how many times better ours is: above one is better, for every figure.
+func (row *Row) Better(r *Ratio) (median, low, high float64) {
 	if row.More {
 		return r.Median, r.Low, r.High
 	}
 	return 1 / r.Median, 1 / r.High, 1 / r.Low
 }
 
-// times prints how many times better.
-func times(v float64) string {
+// Times prints how many times better.
+func Times(v float64) string {
 	switch {
 	case v >= 9.95:
 		return fmt.Sprintf("%.0f×", v)
@@ -209,8 +209,8 @@ func times(v float64) string {
 	return three(v) + "×"
 }
 
-// show prints a figure in its unit.
-func (row *Row) show(v float64) string {
+// Show prints a figure in its unit.
+func (row *Row) Show(v float64) string {
 	if v == 0 {
 		return none
 	}
@@ -241,8 +241,8 @@ type campaignSection struct {
 	Picture     template.HTML
 }
 
-// groups of rows, in the order of their first rows.
-func (c *Campaign) groups() []string {
+// Groups of rows, in the order of their first rows.
+func (c *Campaign) Groups() []string {
 	var out []string
 	for _, row := range c.Rows {
 		if !slices.Contains(out, row.Group) {
@@ -252,7 +252,8 @@ func (c *Campaign) groups() []string {
 	return out
 }
 
-func (c *Campaign) rowsOf(group string) []Row {
+// RowsOf a group, in their order.
+func (c *Campaign) RowsOf(group string) []Row {
 	var out []Row
 	for _, row := range c.Rows {
 		if row.Group == group {
@@ -281,7 +282,7 @@ func (c *Campaign) extremes(rows []Row) string {
 		}
 		if best >= 0 {
 			out = append(out, fmt.Sprintf("against %s: best %s (%s, %s), worst %s (%s, %s)", other.Name,
-				times(value(best)), rows[best].Load, rows[best].Figure, times(value(worst)),
+				Times(value(best)), rows[best].Load, rows[best].Figure, Times(value(worst)),
 				rows[worst].Load, rows[worst].Figure))
 		}
 	}
@@ -290,13 +291,21 @@ func (c *Campaign) extremes(rows []Row) string {
 
 // against is how many times better ours is than a contestant; 0: not measured.
 func (row *Row) against(name string) float64 {
-	for i := range row.Ratios {
-		if r := &row.Ratios[i]; r.Against == name && len(r.Pairs) > 0 {
-			m, _, _ := row.better(r)
-			return m
-		}
+	if r := row.RatioTo(name); r != nil {
+		m, _, _ := row.Better(r)
+		return m
 	}
 	return 0
+}
+
+// RatioTo is ours to a contestant's; nil: not measured.
+func (row *Row) RatioTo(name string) *Ratio {
+	for i := range row.Ratios {
+		if r := &row.Ratios[i]; r.Against == name && len(r.Pairs) > 0 {
+			return r
+		}
+	}
+	return nil
 }
 
 // table of all rows of a group.
@@ -308,7 +317,7 @@ func (c *Campaign) table(group string) table {
 	for _, x := range c.Contestants[1:] {
 		t.Head = append(t.Head, "÷ "+x.Name, "95 % interval, pairs")
 	}
-	rows := c.rowsOf(group)
+	rows := c.RowsOf(group)
 	remarks := slices.ContainsFunc(rows, func(r Row) bool { return r.Remark != "" })
 	if remarks {
 		t.Head = append(t.Head, "remark")
@@ -334,7 +343,7 @@ func (c *Campaign) table(group string) table {
 func (row *Row) value(name string) string {
 	for _, v := range row.Values {
 		if v.Contestant == name && v.Runs > 0 {
-			return row.show(v.Median)
+			return row.Show(v.Median)
 		}
 	}
 	return none
@@ -342,17 +351,15 @@ func (row *Row) value(name string) string {
 
 // ratio is ours to a contestant's, as text, with its interval and number of pairs.
 func (row *Row) ratio(name string) (ratio, interval string) {
-	for _, r := range row.Ratios {
-		if r.Against != name || len(r.Pairs) == 0 {
-			continue
-		}
-		interval = fmt.Sprintf("%s … %s, %d", three(r.Low), three(r.High), len(r.Pairs))
-		if r.Disturbed > 0 {
-			interval += fmt.Sprintf(" (%d disturbed)", r.Disturbed)
-		}
-		return three(r.Median), interval
+	r := row.RatioTo(name)
+	if r == nil {
+		return none, ""
 	}
-	return none, ""
+	interval = fmt.Sprintf("%s … %s, %d", three(r.Low), three(r.High), len(r.Pairs))
+	if r.Disturbed > 0 {
+		interval += fmt.Sprintf(" (%d disturbed)", r.Disturbed)
+	}
+	return three(r.Median), interval
 }
 
 // CampaignHTML writes a campaign's report.
@@ -367,9 +374,9 @@ func CampaignHTML(w io.Writer, c *Campaign) error {
 	for _, x := range c.Contestants {
 		sides.Rows = append(sides.Rows, []string{x.Name, x.Note})
 	}
-	for _, group := range c.groups() {
+	for _, group := range c.Groups() {
 		part.Sections = append(part.Sections, campaignSection{Title: group,
-			Note: c.extremes(c.rowsOf(group)), Picture: template.HTML(c.whiskers(group, false))})
+			Note: c.extremes(c.RowsOf(group)), Picture: template.HTML(c.whiskers(group, false))})
 		part.Tables = append(part.Tables, c.table(group))
 	}
 	part.Tables = append(part.Tables, sides, c.loads())
@@ -402,7 +409,7 @@ func CampaignPictures(dir, prefix string, c *Campaign) ([]string, error) {
 		return nil, fmt.Errorf("view: pictures: %w", err)
 	}
 	var names []string
-	for _, group := range c.groups() {
+	for _, group := range c.Groups() {
 		name := dir + "/" + prefix + fileName(group) + ".svg"
 		if err := os.WriteFile(name, []byte(c.whiskers(group, true)), 0o644); err != nil {
 			return names, fmt.Errorf("view: pictures: %w", err)
@@ -432,10 +439,10 @@ func (c *Campaign) factorAxis(rows []Row) axis {
 			if len(r.Pairs) == 0 {
 				continue
 			}
-			_, l, h := rows[i].better(r)
+			_, l, h := rows[i].Better(r)
 			low, high = min(low, l), max(high, h)
 			if r.Goal > 0 {
-				g, _, _ := rows[i].better(&Ratio{Median: r.Goal, Low: r.Goal, High: r.Goal})
+				g, _, _ := rows[i].Better(&Ratio{Median: r.Goal, Low: r.Goal, High: r.Goal})
 				low, high = min(low, g), max(high, g)
 			}
 		}

@@ -67,7 +67,7 @@ func TestRatios(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	row := Row{}
-	if m, l, h := row.better(&Ratio{Median: 0.25, Low: 0.2, High: 0.5}); m != 4 || l != 2 || h != 5 {
+	if m, l, h := row.Better(&Ratio{Median: 0.25, Low: 0.2, High: 0.5}); m != 4 || l != 2 || h != 5 {
 		t.Error("a quarter is not four times better", m, l, h)
 	}
 }

@@ -62,7 +62,7 @@ var kindMeaning = map[result.Kind]string{
 	result.Service:  "sent → answered",
 	result.Delay:    "due to be sent → sent",
 	result.Connect:  "connection begun → usable",
-	result.Commit:   "transaction begun → committed",
+	result.Commit:   "first message due → committed",
 }
 
 func latencyTable(r *result.Run) *table {

@@ -96,7 +96,7 @@ const (
 
 // whiskers draws how many times better ours is in every row of a group.
 func (c *Campaign) whiskers(group string, alone bool) string {
-	rows := c.rowsOf(group)
+	rows := c.RowsOf(group)
 	a := c.factorAxis(rows)
 	left, right := labelWidth+10, whiskerWidth-textWidth
 	at := func(v float64) float64 { return left + a.at(v)*(right-left) }
@@ -186,9 +186,9 @@ func (c *Campaign) whisker(v *canvas, row *Row, r *Ratio, at func(float64) float
 		return
 	}
 	side := c.side(r.Against) - 1
-	median, low, high := row.better(r)
+	median, low, high := row.Better(r)
 	if r.Goal > 0 {
-		g, _, _ := row.better(&Ratio{Median: r.Goal, Low: r.Goal, High: r.Goal})
+		g, _, _ := row.Better(&Ratio{Median: r.Goal, Low: r.Goal, High: r.Goal})
 		v.rule("goal", at(g), y-8, at(g), y+8)
 	}
 	v.rule("whisker "+colour(side), at(low), y, at(high), y)
@@ -197,7 +197,7 @@ func (c *Campaign) whisker(v *canvas, row *Row, r *Ratio, at func(float64) float
 	}
 	mark(v, side, at(median), y)
 	v.put(`<text x="%.1f" y="%.1f"><tspan class="strong">%s</tspan> <tspan class="faint">%s–%s</tspan></text>`,
-		right, y+4, times(median), strings.TrimSuffix(times(low), "×"), times(high))
+		right, y+4, Times(median), strings.TrimSuffix(Times(low), "×"), Times(high))
 }
 
 // Measures of a picture of curves.
