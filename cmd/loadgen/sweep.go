@@ -33,7 +33,7 @@ type sweepOptions struct {
 	search                                             plan.Search
 	rung                                               float64
 	out                                                string
-	fresh, check, list, asJSON                         bool
+	fresh, check, list, busy, asJSON                   bool
 }
 
 // inherited are the options of a load that all steps of a sweep share.
@@ -85,6 +85,7 @@ func sweepCommand() *cobra.Command {
 	f.IntVar(&o.search.MaxSteps, "max-steps", o.search.MaxSteps, "for one configuration")
 	f.StringVar(&o.out, "out", "model.json", "the model; goes on from what is in it")
 	f.BoolVar(&o.fresh, "fresh", false, "forget what is in the file")
+	f.BoolVar(&o.busy, "busy", false, "count steps that other processes have disturbed, too")
 	f.BoolVar(&o.list, "list", false, "only list the configurations and the time that they take")
 	f.BoolVar(&o.check, "check", false, "measure nothing: predict each configuration of the model from the others; "+
 		"fails when one that the others cover is off by more than 20 %")
@@ -213,7 +214,7 @@ func (o *sweepOptions) model(objectives plan.Objectives) (*plan.Model, error) {
 
 func (o *sweepOptions) measure(cmd *cobra.Command, m *plan.Model, configs []plan.Config) error {
 	w := cmd.ErrOrStderr()
-	s := plan.Sweep{Model: m, Settle: o.settle, Save: func() error { return m.WriteFile(o.out) },
+	s := plan.Sweep{Model: m, Settle: o.settle, Busy: o.busy, Save: func() error { return m.WriteFile(o.out) },
 		Driver: &plan.Load{Base: o.base, Run: loadgen.Run}}
 	last := 0
 	s.Tell = func(x plan.Measured) { last = tell(w, x, last) }

@@ -15,7 +15,6 @@ var DefaultSearch = Search{Ratio: 1.08, Reversals: 6, MaxSteps: 40}
 const (
 	ladderBase = 1000.0 // messages per second of rung 0
 	maxVoids   = 3      // on one rung, one after the other
-	maxDisturb = 6      // likewise
 	lowest     = -90    // rung: about one message per second with 8 %
 	highest    = 250
 )
@@ -48,7 +47,6 @@ type progress struct {
 	voids     int  // in a row
 	byVoid    bool // high is a rung at which the generator gave up
 	ceiling   int  // that rung: no step is taken there again
-	disturbed bool // a rung was given up because the machine was never quiet
 	hasCeil   bool
 
 	kept  int // in a row on this rung of the staircase
@@ -87,6 +85,9 @@ func (p *progress) next() (rung int, rate float64, done bool) {
 }
 
 func (p *progress) take(x Step) {
+	if x.Verdict == Disturbed {
+		return // once more
+	}
 	p.steps++
 	if p.phase == begin {
 		p.phase = climb
@@ -99,13 +100,6 @@ func (p *progress) take(x Step) {
 			return
 		}
 		p.byVoid, p.hasCeil, p.ceiling = true, true, p.rung
-	}
-	if x.Verdict == Disturbed {
-		if p.voids++; p.voids < maxDisturb {
-			p.steps-- // costs time, but not the search's budget
-			return
-		}
-		p.disturbed = true
 	}
 	p.voids = 0
 	if p.phase == climb {
@@ -181,9 +175,6 @@ func (p *progress) capacity() (Interval, string) {
 		why = "every rate was kept"
 	case !p.hasLow && len(logs) == 0:
 		return Interval{}, "no rate was kept"
-	}
-	if p.disturbed {
-		why = "other processes had the processors"
 	}
 	if p.byVoid {
 		why = "the generator was the limit, not the broker"

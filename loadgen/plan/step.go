@@ -51,7 +51,7 @@ const (
 )
 
 // judge makes a step of a run.
-func judge(c Config, rung int, rate float64, r *result.Run, o Objectives) Step {
+func (w *Sweep) judge(c Config, rung int, rate float64, r *result.Run) Step {
 	s := Step{Rung: rung, Max: rate == 0, Rate: rate, Seconds: r.Seconds, Requests: r.Requests,
 		Messages: r.Acked, Bytes: r.AckedBytes, Read: r.ReceivedBytes}
 	if r.Seconds > 0 {
@@ -66,11 +66,12 @@ func judge(c Config, rung int, rate float64, r *result.Run, o Objectives) Step {
 	if r.Broker != nil {
 		s.BrokerCPU, s.Written = r.Broker.CPUSeconds, r.Broker.DiskWritten
 	}
-	s.Verdict, s.Why = verdict(c, rate, r, o)
+	s.Verdict, s.Why = w.verdict(c, rate, r)
 	return s
 }
 
-func verdict(c Config, rate float64, r *result.Run, o Objectives) (Verdict, string) {
+func (s *Sweep) verdict(c Config, rate float64, r *result.Run) (Verdict, string) {
+	o := s.Model.Objectives
 	if rate == 0 {
 		return Kept, "" // only to know where to begin
 	}
@@ -79,7 +80,7 @@ func verdict(c Config, rate float64, r *result.Run, o Objectives) (Verdict, stri
 	switch {
 	case why == "":
 		return Kept, "" // late generators and neighbours make latencies longer, never shorter
-	case others != "":
+	case others != "" && !s.Busy:
 		return Disturbed, why + ", but " + others
 	case r.Void == "", failures(r) > 0, slotsFull(c, r), o.missed(serviceOnly(r)) != "":
 		return Missed, why
@@ -93,10 +94,11 @@ const (
 	stealCores   = 0.05
 )
 
-// disturbance says who else had the processors, "" for nobody worth naming.
+// disturbance says who else had the processors, "" for nobody worth naming. Where the broker's cost
+// is not known, it may itself be the other process.
 func disturbance(r *result.Run) string {
 	m := r.Machine
-	if m == nil || !(r.Seconds > 0) {
+	if m == nil || r.Broker == nil || !(r.Seconds > 0) {
 		return ""
 	}
 	if v := m.Foreign / r.Seconds; v > foreignCores {

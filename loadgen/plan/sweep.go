@@ -21,6 +21,7 @@ type Driver interface {
 type Sweep struct {
 	Model  *Model
 	Driver Driver
+	Busy   bool           // neighbours are part of the experiment: no step is disturbed
 	Settle time.Duration  // between steps, for what the last one left to do
 	Save   func() error   // after every step
 	Tell   func(Measured) // after every step, and at the end of a configuration; may be nil
@@ -40,15 +41,22 @@ func (s *Sweep) Run(ctx context.Context, configs []Config) error {
 	return nil
 }
 
-// errShort is a step that ended before its time.
-var errShort = errors.New("plan: a step ended early")
+var (
+	errShort = errors.New("plan: a step ended early")
+	// ErrBusy is a machine that is not quiet.
+	ErrBusy = errors.New("plan: the machine is not quiet")
+)
+
+// maxDisturbed steps one after the other end a sweep: what goes on beside it will go on.
+const maxDisturbed = 6
 
 func (s *Sweep) one(ctx context.Context, x *Measured) error {
 	p := s.Model.Search.replay(x.Steps)
-	for {
+	for row := 0; row < maxDisturbed; {
 		rung, rate, done := p.next()
 		if done {
-			break
+			x.conclude(s.Model.Search)
+			return s.saved(*x)
 		}
 		step, err := s.step(ctx, x.Config, rung, rate)
 		if err != nil {
@@ -59,9 +67,11 @@ func (s *Sweep) one(ctx context.Context, x *Measured) error {
 		if err := s.saved(*x); err != nil {
 			return err
 		}
+		if row++; step.Verdict != Disturbed {
+			row = 0
+		}
 	}
-	x.conclude(s.Model.Search)
-	return s.saved(*x)
+	return fmt.Errorf("%w: %s", ErrBusy, x.Steps[len(x.Steps)-1].Why)
 }
 
 func (s *Sweep) saved(x Measured) error {
@@ -87,7 +97,7 @@ func (s *Sweep) step(ctx context.Context, c Config, rung int, rate float64) (Ste
 	if r.Partial != "" {
 		return Step{}, fmt.Errorf("%w: %s at %.0f messages/s: %s", errShort, c, rate, r.Partial)
 	}
-	step := judge(c, rung, rate, r, s.Model.Objectives)
+	step := s.judge(c, rung, rate, r)
 	if after := s.Driver.Flushes(ctx); after > before {
 		// The counter ran over the warm-up, too.
 		step.Flushes = (after - before) * r.Seconds / max(r.Seconds, r.Seconds+r.WarmupSeconds)
