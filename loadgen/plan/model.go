@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -125,9 +126,14 @@ func finite(v ...float64) bool {
 
 // WriteFile replaces a model's file, which is whole at any moment.
 func (m *Model) WriteFile(path string) (err error) {
-	data, err := json.MarshalIndent(m, "", " ")
+	data, err := json.Marshal(m)
 	if err != nil {
 		return fmt.Errorf("plan: model: %w", err)
+	}
+	// A line for each configuration and each step. Quotes within strings are escaped, so these
+	// begin objects wherever they stand.
+	for _, begin := range []string{`{"size":`, `{"rung":`} {
+		data = bytes.ReplaceAll(data, []byte(begin), []byte("\n"+begin))
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
 	if err != nil {
