@@ -75,36 +75,48 @@ func (c *canvas) svg(title string, alone bool) string {
 	return head + c.String() + "</svg>\n"
 }
 
-// shorten cuts a label to about a width in pixels.
+// letter is about the width of one, in pixels: of the widest fonts that a browser may take.
+const letter = 7.3
+
+// shorten cuts a label to about a width in pixels, in its middle: ends tell labels apart.
 func shorten(s string, pixels float64) string {
-	most := int(pixels / 7.3)
-	if utf8.RuneCountInString(s) <= most {
+	most, all := int(pixels/letter), []rune(s)
+	if len(all) <= most {
 		return s
 	}
-	return string([]rune(s)[:most-1]) + "…"
+	return string(all[:most-most/3-1]) + "…" + string(all[len(all)-most/3:])
 }
 
 // Measures of a picture of whiskers, in pixels.
 const (
-	whiskerWidth = 860.0
-	labelWidth   = 300.0
-	textWidth    = 150.0
-	lineHeight   = 20.0
-	rowGap       = 12.0
-	topHeight    = 62.0
+	scaleWidth = 400.0
+	textWidth  = 150.0
+	lineHeight = 20.0
+	rowGap     = 12.0
+	topHeight  = 62.0
 )
+
+// labelWidth is what the longest label of a picture needs, within bounds.
+func labelWidth(rows []Row) float64 {
+	longest := 0
+	for i := range rows {
+		longest = max(longest, utf8.RuneCountInString(rows[i].Load))
+	}
+	return min(max(float64(longest)*letter+10, 250), 420)
+}
 
 // whiskers draws how many times better ours is in every row of a group.
 func (c *Campaign) whiskers(group string, alone bool) string {
 	rows := c.RowsOf(group)
 	a := c.factorAxis(rows)
-	left, right := labelWidth+10, whiskerWidth-textWidth
+	labels := labelWidth(rows)
+	left, right := labels+10, labels+10+scaleWidth
 	at := func(v float64) float64 { return left + a.at(v)*(right-left) }
 	height := topHeight + 34
 	for i := range rows {
 		height += rows[i].lines()*lineHeight + rowGap
 	}
-	v := &canvas{width: whiskerWidth, height: height}
+	v := &canvas{width: right + textWidth, height: height}
 	v.put(`<rect class="zone" x="%.1f" y="%.1f" width="%.1f" height="%.1f"/>`, left, topHeight,
 		at(1)-left, height-34-topHeight)
 	c.key(v, rows)
@@ -120,14 +132,14 @@ func (c *Campaign) whiskers(group string, alone bool) string {
 		row := &rows[i]
 		lines := row.lines()
 		y += rowGap / 2
-		v.text(0, y+lineHeight*0.72, "strong", "start", shorten(row.Load, labelWidth))
-		v.text(0, y+lineHeight*0.72+16, "faint", "start", shorten(row.Figure+remark(row), labelWidth+20))
+		v.text(0, y+lineHeight*0.72, "strong", "start", shorten(row.Load, labels))
+		v.text(0, y+lineHeight*0.72+16, "faint", "start", shorten(row.Figure+remark(row), labels+20))
 		first := y + (lines-float64(len(row.Ratios)))/2*lineHeight
 		for k := range row.Ratios {
 			c.whisker(v, row, &row.Ratios[k], at, first+(float64(k)+0.5)*lineHeight)
 		}
 		y += lines*lineHeight + rowGap/2
-		v.rule("rule", 0, y, whiskerWidth, y)
+		v.rule("rule", 0, y, v.width, y)
 	}
 	return v.svg(group+": how many times better "+c.Contestants[0].Name+" is", alone)
 }
@@ -180,7 +192,7 @@ func mark(v *canvas, side int, x, y float64) {
 }
 
 func (c *Campaign) whisker(v *canvas, row *Row, r *Ratio, at func(float64) float64, y float64) {
-	right := whiskerWidth - textWidth + 12
+	right := v.width - textWidth + 12
 	if len(r.Pairs) == 0 {
 		v.text(right, y+4, "faint", "start", "not measured")
 		return
