@@ -79,7 +79,8 @@ func newRecipe(r *run, stream int) (*recipe, error) {
 // asLeaves says that batches are compressed as they leave.
 func (c *recipe) asLeaves() bool { return c.codec != batch.None && (c.stamped || c.cuttable) }
 
-// Enough messages for distributions of sizes and keys to show, within this memory.
+// Enough messages for distributions of sizes and keys to show, and for every value of the pool to
+// occur, within this memory.
 const (
 	enoughMessages = 8192
 	enoughBytes    = 16 << 20 // of a lane
@@ -101,8 +102,15 @@ func (c *recipe) slots(places []int, least int) ([]slot, error) {
 	}
 	var out []slot
 	bytes, messages, enough := 0, 0, min(enoughBytes, maxTemplates/2/c.streams)
+	want := 0
+	if varied {
+		want = enoughMessages
+	}
+	if c.w.Payload.File == "" {
+		want = max(want, c.w.Payload.Pool)
+	}
 	for tries := 0; len(out) < least ||
-		varied && messages < enoughMessages && bytes < enough; tries++ {
+		messages < want && bytes < enough; tries++ {
 		// Few keys need not reach every place, and those of one lane least of all.
 		if tries > 1<<20+64*least*c.w.BatchRecords() {
 			return nil, errors.New("raw: the keys hardly ever belong to the partitions of one " +

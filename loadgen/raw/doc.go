@@ -18,6 +18,8 @@
 // fuller batches, and their latency has the wait in it. One batch is gathered at a time on each
 // connection, for one partition after the other, as clients do with messages that have no key.
 //
+// A load of a number of messages without a warm-up sends so many and no more (whole batches).
+//
 // With rate max a batch is due when its connection is free; response and service are then equal.
 //
 // End-to-end latency is of every message, from the due time that its stamp carries.

@@ -36,8 +36,11 @@ type lane struct {
 }
 
 func (l *lane) open() bool {
-	return l.queued-l.answers < l.most && l.usable() && !l.stale && len(l.slots) > 0
+	return l.queued-l.answers < l.most && l.usable() && !l.stale && len(l.slots) > 0 && !l.spent()
 }
+
+// spent says that the messages that the load consists of have been sent.
+func (l *lane) spent() bool { return l.t.run.limited && l.t.run.budget.Load() <= 0 }
 
 func (l *lane) next() *slot { return &l.slots[l.queued%uint64(len(l.slots))] }
 
@@ -69,7 +72,7 @@ func (l *lane) wake(now int64) int64 {
 // leave out the longest waits.
 func (l *lane) due() int64 {
 	at := l.t.run.m.Started() + int64(l.schedule.Peek())
-	if at >= l.t.run.m.End() {
+	if at >= l.t.run.m.End() || l.spent() {
 		return never
 	}
 	return at
@@ -140,6 +143,9 @@ func (l *lane) take(now, due int64) {
 	if l.schedule != nil {
 		rec.Record(measure.Delay, due, now)
 		rec.Record(measure.Late, max(ready, l.freed), now)
+	}
+	if l.t.run.limited {
+		l.t.run.budget.Add(-int64(s.n))
 	}
 	be.PutUint32(s.frame[correlationAt:], uint32(l.queued))
 	l.queue(s.frame)

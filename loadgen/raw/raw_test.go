@@ -161,11 +161,14 @@ func TestMixed(t *testing.T) {
 func TestConsume(t *testing.T) {
 	s := startStub(t, stub.Options{Keep: 64 << 20})
 	w := load(workload.Produce, s)
-	w.Messages, w.Warmup = 50_000, 0
+	w.Messages, w.Warmup, w.Duration, w.Threads = 64_000, 0, time.Minute, 2
 	whole(t, mustRun(t, w))
 	total := int64(0)
 	for p := range int32(4) {
 		total += s.End("load", p)
+	}
+	if total < 64_000 || total > 64_000+2*64 { // two threads may both take the last one
+		t.Errorf("%d messages sent of 64000", total)
 	}
 	w = load(workload.Consume, s)
 	w.Warmup, w.Consumers = 0, 2

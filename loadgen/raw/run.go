@@ -42,11 +42,13 @@ type run struct {
 
 	ends     []atomic.Int64 // by place: behind what was acknowledged; nil: nothing is written
 	stored   atomic.Int64   // bytes acknowledged, where a backlog is wanted
-	writing  atomic.Int64   // threads whose producers still await something
-	reading  atomic.Int64   // consumers that have not read all
-	resting  atomic.Int64   // idle and slow connections that stand
-	lastGood atomic.Int64   // when a request last succeeded
-	firstBad atomic.Int64   // when the first failed after that
+	limited  bool           // no more messages than budget are sent
+	budget   atomic.Int64
+	writing  atomic.Int64 // threads whose producers still await something
+	reading  atomic.Int64 // consumers that have not read all
+	resting  atomic.Int64 // idle and slow connections that stand
+	lastGood atomic.Int64 // when a request last succeeded
+	firstBad atomic.Int64 // when the first failed after that
 	patience time.Duration
 }
 
@@ -54,6 +56,8 @@ const (
 	// Answers are awaited for as long as the measurement took, within these bounds.
 	leastPatience = 2 * time.Second
 	mostPatience  = 10 * time.Second
+	// verifyPatience is more: impatience must not look like a loss.
+	verifyPatience = time.Minute
 	// stoppedPatience is how long they are when the run was stopped.
 	stoppedPatience = time.Second
 	// badPatience is how long a load goes on in which every request fails.
@@ -83,6 +87,9 @@ func Run(ctx context.Context, w *workload.Workload, observers ...result.Observer
 		moved: make(chan string, 1),
 		fetch: fetchShape{waitMillis: int32(w.FetchWait.Milliseconds()), minBytes: 1,
 			maxBytes: int32(w.FetchBytes), committed: w.ReadCommitted}}
+	if w.Mode == workload.Verify {
+		r.patience = verifyPatience
+	}
 	if err := r.prepare(ctx, observers); err != nil {
 		for _, t := range r.threads {
 			t.close()
@@ -179,6 +186,9 @@ func (r *run) addLanes() error {
 	}
 	if w.Mode == workload.Verify {
 		r.book = ledger.New(r.id, r.lanes, places, r.placeName)
+	}
+	if r.limited = w.Messages > 0 && w.Warmup == 0; r.limited {
+		r.budget.Store(w.Messages)
 	}
 	for _, name := range r.topics {
 		r.errAt = append(r.errAt, int32(r.cluster.versions.produceErrorAt(name)))
