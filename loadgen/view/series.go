@@ -186,11 +186,19 @@ func (s *series) latencyPlot() *plot {
 
 // percentiles is a summary's distribution, as far as its samples support it.
 func percentiles(sum *result.Summary, name, class string) (c curve, reach float64) {
-	h, err := result.Decode(sum.Histogram)
-	if sum.Histogram == "" || err != nil || h.TotalCount() == 0 {
-		return c, 0
-	}
 	c = curve{name: name, class: class}
+	if sum.Histogram == "" && sum.Count > 0 { // kept without it: what is told, and no more
+		c.x, c.y = []float64{0}, []float64{sum.Min}
+		for _, q := range sum.Quantiles {
+			reach = -math.Log10(1 - q.Q)
+			c.x, c.y = append(c.x, reach), append(c.y, q.Micros)
+		}
+		return c, reach
+	}
+	h, err := result.Decode(sum.Histogram)
+	if err != nil || h.TotalCount() == 0 {
+		return curve{}, 0
+	}
 	const steps = 40 // to a tenth of what is left
 	for i := 0; i <= 7*steps; i++ {
 		x := float64(i) / steps

@@ -308,3 +308,34 @@ func TestText(t *testing.T) {
 		t.Error("figures before the banner")
 	}
 }
+
+// What is committed may have been kept without histograms: it is shown as far as it tells.
+func TestWithoutHistograms(t *testing.T) {
+	r := made(shape{seconds: 30, perSecond: 2000, median: 180, seed: 1})
+	for kind, s := range r.Latencies {
+		s.Histogram = ""
+		r.Latencies[kind] = s
+	}
+	want := r.Intervals[3].Latencies[result.Response]
+	for _, v := range r.Intervals {
+		for kind, w := range v.Latencies {
+			w.Histogram = ""
+			v.Latencies[kind] = w
+		}
+	}
+	ws, err := windows(r, result.Response)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if w := ws[3]; w.p50 != want.P50 || w.p99 != want.P99 || w.high != want.Max || w.count != want.Count {
+		t.Errorf("%+v, want %+v", w, want)
+	}
+	s := r.Latencies[result.Response]
+	if c, reach := percentiles(&s, "x", "s1"); len(c.x) != len(s.Quantiles)+1 || math.Abs(reach-2) > 1e-9 {
+		t.Errorf("%v to %v", c.x, reach)
+	}
+	var out bytes.Buffer
+	if err := HTML(&out, []*result.Run{r}, ""); err != nil || strings.Contains(out.String(), "Where latencies lay") {
+		t.Error(err, "or a map of nothing")
+	}
+}

@@ -86,7 +86,7 @@ func windows(r *result.Run, kind result.Kind) ([]window, error) {
 	sum := result.NewHistogram()
 	for from := 0; from < len(r.Intervals); from += width {
 		part := r.Intervals[from:min(from+width, len(r.Intervals))]
-		w := window{at: part[0].At}
+		w, bare := window{at: part[0].At}, []result.Window{}
 		sum.Reset()
 		for i := range part {
 			v := &part[i]
@@ -94,6 +94,7 @@ func windows(r *result.Run, kind result.Kind) ([]window, error) {
 			w.add(v)
 			l := v.Latencies[kind]
 			if l.Histogram == "" {
+				bare = append(bare, l)
 				continue
 			}
 			h, err := result.Decode(l.Histogram)
@@ -103,6 +104,7 @@ func windows(r *result.Run, kind result.Kind) ([]window, error) {
 			sum.Merge(h)
 		}
 		w.latencies(sum)
+		w.told(bare)
 		out = append(out, w)
 	}
 	return out, nil
@@ -159,6 +161,32 @@ func (w *window) latencies(h *hdrhistogram.Histogram) {
 	}
 }
 
+// told takes what intervals say that are kept without their histograms: the slowest, and where an
+// interval is a window of its own, its quantiles, too.
+func (w *window) told(bare []result.Window) {
+	for _, l := range bare {
+		if l.Count == 0 {
+			continue
+		}
+		if w.count == 0 {
+			w.high = l.Max
+			if len(bare) == 1 {
+				w.p50, w.p99 = orNone(l.P50), orNone(l.P99)
+			}
+		}
+		w.high = max(w.high, l.Max)
+		w.count += l.Count
+	}
+}
+
+// orNone makes no number of a figure that is not told.
+func orNone(v float64) float64 {
+	if v == 0 {
+		return math.NaN()
+	}
+	return v
+}
+
 // middle is where a window is drawn.
 func (w *window) middle() float64 { return w.at + w.seconds/2 }
 
@@ -181,7 +209,7 @@ func heatOf(ws []window) *heat {
 		w := &ws[i]
 		column := make([]uint8, high-low+1)
 		for row, n := range w.rows {
-			column[row-low] = level(float64(n) / float64(w.count))
+			column[row-low] = level(float64(n) / float64(max(w.count, 1)))
 		}
 		switch last := len(h.columns) - 1; {
 		case last < 0:
