@@ -99,6 +99,12 @@ bench-partitions bench-restart: build ## what many partitions cost; how long a s
 bench-report: ## a browser's report and pictures of the saved side by side (bench/results, docs/pictures)
 	go run ./bench/report
 
+bench-kafka: build ## the side by side of record with Apache Kafka, hours, resumable (CORE=1: an hour, QUICK=1: ten minutes)
+	go run ./bench/record/versus
+
+bench-engines: build ## io_uring against epoll in the same binary (CORE=1, QUICK=1)
+	go run ./bench/engines
+
 clean: ## remove what builds and runs left behind, data excepted
 	rm -rf bin .cache
 	go clean -testcache
