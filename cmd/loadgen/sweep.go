@@ -77,8 +77,8 @@ func sweepCommand() *cobra.Command {
 	f.IntVar(&o.inFlight, "in-flight", 16, "requests under way on each connection")
 	f.StringToStringVar(&o.labels, "label", nil, "what the broker was set to: durability=fsync, cores=2")
 	f.IntVar(&o.sample, "sample", 0, "measure so many of the combinations, chosen evenly; 0: all")
-	f.StringVar(&o.scale, "scale", "", "also closed loops over these connections, for the Universal Scalability "+
-		"Law: 1,2,4,8,16,32")
+	f.StringVar(&o.scale, "scale", "", "also closed loops over these, for the Universal Scalability Law: "+
+		"connections=1,2,4,8,16,32 or partitions=1,4,16,64")
 	f.DurationVar(&o.settle, "settle", time.Second, "pause between steps")
 	f.Float64Var(&o.rung, "rung", 8, "percent between two rates of the ladder")
 	f.IntVar(&o.search.Reversals, "turns", o.search.Reversals, "turns of the staircase until the answer")
@@ -115,6 +115,11 @@ func (o *sweepOptions) run(cmd *cobra.Command) error {
 	configs, err := o.configs()
 	if err != nil {
 		return misused("%w", err)
+	}
+	if o.scale != "" {
+		if _, _, err := o.scaling(); err != nil {
+			return misused("%w", err)
+		}
 	}
 	if o.list {
 		return o.showList(cmd.OutOrStdout(), configs)
@@ -163,6 +168,19 @@ func (o *sweepOptions) configs() ([]plan.Config, error) {
 		return nil, err
 	}
 	return plan.Sample(configs, o.sample, o.base.Seed), nil
+}
+
+// scaling is what closed loops are measured over.
+func (o *sweepOptions) scaling() (over string, n []int, err error) {
+	over, text, _ := strings.Cut(o.scale, "=")
+	if over != "connections" && over != "partitions" {
+		return "", nil, fmt.Errorf("loadgen: --scale %.40q: want connections=1,2,4,8 or partitions=1,2,4,8", o.scale)
+	}
+	n, err = numbers("scale", text)
+	if err == nil && (len(n) < 4 || slices.Contains(n, 0)) {
+		err = errors.New("loadgen: --scale wants at least four numbers above zero")
+	}
+	return over, n, err
 }
 
 func numbers(name, text string) (out []int, err error) {
@@ -222,13 +240,13 @@ func (o *sweepOptions) measure(cmd *cobra.Command, m *plan.Model, configs []plan
 		return interrupted(err, o.out)
 	}
 	if o.scale != "" {
-		n, err := numbers("scale", o.scale)
+		over, n, err := o.scaling()
 		if err != nil {
 			return err
 		}
 		c := configs[0]
 		c.Records, c.FanOut = 1, 0
-		if err := s.Scale(cmd.Context(), c, n, 3); err != nil {
+		if err := s.Scale(cmd.Context(), over, c, n, 3); err != nil {
 			return interrupted(err, o.out)
 		}
 	}

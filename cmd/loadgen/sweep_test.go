@@ -100,6 +100,8 @@ func TestPlanOptions(t *testing.T) {
 		"batch":          {exitUsage, []string{"sweep", "--batch", "0", "--out", model}},
 		"connections":    {exitUsage, []string{"sweep", "--connections", "-1", "--out", model}},
 		"acks":           {exitUsage, []string{"sweep", "--acks", "2", "--out", model}},
+		"scale":          {exitUsage, []string{"sweep", "--scale", "cores=1,2,3,4", "--out", model}},
+		"scale few":      {exitUsage, []string{"sweep", "--scale", "connections=1,2", "--out", model}},
 		"rung":           {exitUsage, []string{"sweep", "--rung", "0", "--out", model}},
 		"argument":       {exitUsage, []string{"sweep", "fast"}},
 		"budget":         {exitUsage, []string{"limits", "--budget", "1ms"}},

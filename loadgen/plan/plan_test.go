@@ -454,7 +454,7 @@ func TestScale(t *testing.T) {
 	w.truth.Connections = -0.5
 	s, _ := newSweep(t, w)
 	c := Config{Size: 100, Records: 1, Partitions: 8, Acks: "1", Connections: 1, InFlight: 1}
-	if err := s.Scale(context.Background(), c, []int{1, 2, 4, 8, 16, 32}, 2); err != nil {
+	if err := s.Scale(context.Background(), "connections", c, []int{1, 2, 4, 8, 16, 32}, 2); err != nil {
 		t.Fatal(err)
 	}
 	x := s.Model.Scaling[0]
@@ -464,6 +464,27 @@ func TestScale(t *testing.T) {
 	var b strings.Builder
 	if err := s.Model.Text(&b); err != nil || !strings.Contains(b.String(), "over connections") {
 		t.Errorf("%v\n%s", err, b.String())
+	}
+}
+
+func TestOverLabel(t *testing.T) {
+	m := &Model{Format: Format, Objectives: p99(t, "p99=10ms"), Search: DefaultSearch}
+	for _, n := range []int{1, 2, 4, 8, 16} {
+		for _, size := range []int{100, 1000} {
+			v, _ := law([3]float64{1e8 / float64(size), 0.05, 0.001}, float64(n))
+			m.Measured = append(m.Measured, Measured{Done: true, Capacity: &Interval{v, v, v},
+				Config: Config{Size: size, Records: 10, Partitions: 8, Acks: "1", Connections: 4, InFlight: 8,
+					Labels: map[string]string{"cores": strconv.Itoa(n), "durability": "fsync"}}})
+		}
+	}
+	list := m.OverLabel("cores")
+	if len(list) != 2 || len(list[0].Points) != 5 || list[0].Config.Labels["durability"] != "fsync" {
+		t.Fatalf("%+v", list)
+	}
+	near(t, "alpha", list[0].USL.Alpha.Value, 0.05, 1e-3)
+	near(t, "beta", list[1].USL.Beta.Value, 0.001, 1e-3)
+	if got := m.OverLabel("durability"); len(got) > 0 {
+		t.Errorf("over words: %+v", got)
 	}
 }
 

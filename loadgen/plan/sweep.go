@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"time"
 
 	"millrace/loadgen/result"
@@ -119,18 +122,32 @@ func wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// Scale measures closed loops over a growing number of connections with one request in flight on
-// each, rounds times, and fits the Universal Scalability Law.
-func (s *Sweep) Scale(ctx context.Context, c Config, connections []int, rounds int) error {
-	c.InFlight = 1
-	x := Scaling{Over: "connections", Config: c}
+// Scale measures closed loops over a growing number of connections, with one request in flight on
+// each, or of partitions, and fits the Universal Scalability Law.
+func (s *Sweep) Scale(ctx context.Context, over string, c Config, numbers []int, rounds int) error {
+	var set func(n int)
+	switch over {
+	case "connections":
+		c.InFlight = 1
+		set = func(n int) { c.Connections = n }
+	case "partitions":
+		set = func(n int) { c.Partitions = n }
+	default:
+		return fmt.Errorf("plan: scaling over %.40q: only connections and partitions can be varied here", over)
+	}
+	x := Scaling{Over: over, Config: c}
+	if slices.ContainsFunc(s.Model.Scaling, func(y Scaling) bool {
+		return y.Over == over && y.Config.Key() == c.Key()
+	}) {
+		return nil // measured already
+	}
 	for round := range rounds {
-		for i := range connections {
-			n := connections[i]
+		for i := range numbers {
+			n := numbers[i]
 			if round%2 == 1 { // there and back: what drifts falls on both ends
-				n = connections[len(connections)-1-i]
+				n = numbers[len(numbers)-1-i]
 			}
-			c.Connections = n
+			set(n)
 			step, err := s.step(ctx, c, 0, 0)
 			if err != nil {
 				return err
@@ -145,4 +162,34 @@ func (s *Sweep) Scale(ctx context.Context, c Config, connections []int, rounds i
 	x.USL = u
 	s.Model.Scaling = append(s.Model.Scaling, x)
 	return s.Save()
+}
+
+// OverLabel fits the Universal Scalability Law over a label that is a number, as cores, wherever at
+// least four values of it were measured with everything else the same.
+func (m *Model) OverLabel(label string) (out []Scaling) {
+	series := map[string]*Scaling{}
+	var order []string
+	for _, x := range m.Measured {
+		n, err := strconv.ParseFloat(x.Labels[label], 64)
+		if err != nil || n < 1 || !x.Done || x.Capacity == nil {
+			continue
+		}
+		c := x.Config
+		c.Labels = maps.Clone(c.Labels)
+		delete(c.Labels, label)
+		s := series[c.Key()]
+		if s == nil {
+			s = &Scaling{Over: label, Config: c}
+			series[c.Key()], order = s, append(order, c.Key())
+		}
+		s.Points = append(s.Points, Point{N: n, X: x.Capacity.Value})
+	}
+	for _, key := range order {
+		s := series[key]
+		if u, err := FitUSL(label, s.Points); err == nil {
+			s.USL = u
+			out = append(out, *s)
+		}
+	}
+	return out
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -112,7 +113,7 @@ func (m *Model) Text(w io.Writer) error {
 		}
 		fmt.Fprintf(b, "  %-*s  %-44s %6d %10s\n", wide, x.Config, text, len(x.Steps), m.cpuText(x))
 	}
-	for _, s := range m.Scaling {
+	for _, s := range append(slices.Clone(m.Scaling), m.OverLabel("cores")...) {
 		fmt.Fprintf(b, "\nover %s (%s)\n", s.Over, s.Config)
 		s.USL.text(b)
 	}
