@@ -127,7 +127,7 @@ func headline(v *result.Interval) (result.Kind, result.Window, bool) {
 func (l *Live) title() string {
 	asked := "as many as go"
 	if l.o.Rate > 0 {
-		asked = scaled(l.o.Rate, "") + " msg/s asked for"
+		asked = round(scaled(l.o.Rate, "")) + " msg/s asked for"
 	}
 	return plain(fmt.Sprintf("%s · %s client → %s · %s", l.o.Load, l.o.Client, l.o.Target, asked))
 }

@@ -160,7 +160,7 @@ func countFacts(r *result.Run) []fact {
 	}
 	want := "as many as go"
 	if r.Rate > 0 {
-		want = scaled(r.Rate, "") + " messages/s"
+		want = round(scaled(r.Rate, "")) + " messages/s"
 	}
 	return []fact{{"Asked for", want}, {"Sent", per(r.Sent)}, {"Acknowledged", per(r.Acked)},
 		{"Received", per(r.Received)}, {"Received by readers catching up", per(r.CatchUp)},

@@ -104,7 +104,7 @@ func when(r *result.Run) string {
 
 func asked(r *result.Run) string {
 	if r.Rate > 0 {
-		return ", " + scaled(r.Rate, "") + " msg/s asked for"
+		return ", " + round(scaled(r.Rate, "")) + " msg/s asked for"
 	}
 	return ", as many as go"
 }
