@@ -30,7 +30,6 @@ type Live struct {
 	rates   []float64
 	tails   []float64 // the highest quantile known of each interval
 	seconds float64   // measured so far
-	sent    int64
 	errors  int64
 	header  bool
 }
