@@ -72,18 +72,22 @@ func ReadModel(path string) (*Model, error) {
 	if err != nil {
 		return nil, fmt.Errorf("plan: %w", err)
 	}
-	name := filepath.Base(path)
-	m := &Model{}
-	if len(data) > maxModel {
-		return nil, fmt.Errorf("plan: %s: more than %d bytes", name, maxModel)
-	}
-	if err := json.Unmarshal(data, m); err != nil {
-		return nil, fmt.Errorf("plan: %s: %w", name, err)
-	}
-	if err := m.check(); err != nil {
-		return nil, fmt.Errorf("plan: %s: %w", name, err)
+	m, err := parseModel(data)
+	if err != nil {
+		return nil, fmt.Errorf("plan: %s: %w", filepath.Base(path), err)
 	}
 	return m, nil
+}
+
+func parseModel(data []byte) (*Model, error) {
+	if len(data) > maxModel {
+		return nil, fmt.Errorf("more than %d bytes", maxModel)
+	}
+	m := &Model{}
+	if err := json.Unmarshal(data, m); err != nil {
+		return nil, err
+	}
+	return m, m.check()
 }
 
 func (m *Model) check() error {
