@@ -109,7 +109,7 @@ func (s *scenarioRun) choose(file *workload.Scenario) error {
 func (s *scenarioRun) loads(cmd *cobra.Command, file *workload.Scenario) error {
 	reached := map[string]float64{}
 	var runs []*result.Run
-	var first error
+	bad, code := 0, exitVoid
 	for i := range file.Loads {
 		w := &file.Loads[i]
 		if !s.json {
@@ -131,18 +131,23 @@ func (s *scenarioRun) loads(cmd *cobra.Command, file *workload.Scenario) error {
 		if err == nil {
 			continue
 		}
-		err = fmt.Errorf("load %s: %w", w.Name, err)
-		if first == nil {
-			first = err
-		}
+		bad++
+		fmt.Fprintf(os.Stderr, "load %s: %v\n", w.Name, err)
 		var f *failure
-		void := errors.As(err, &f) && f.code == exitVoid
-		if cmd.Context().Err() != nil || !void && !s.keepGoing {
+		if !errors.As(err, &f) {
+			return err
+		}
+		if code != exitFailed && f.code != exitVoid {
+			code = f.code
+		}
+		if cmd.Context().Err() != nil || f.code != exitVoid && !s.keepGoing {
 			break
 		}
-		fmt.Fprintln(os.Stderr, err)
 	}
-	return first
+	if bad == 0 {
+		return nil
+	}
+	return &failure{code, fmt.Errorf("loadgen: %d of %d loads failed or are void", bad, len(file.Loads))}
 }
 
 // keep writes what there is after each load, so that an end in between loses nothing.
@@ -163,9 +168,9 @@ func (s *scenarioRun) keep(title, name string, r *result.Run, all []*result.Run)
 
 // describe says what a load is, before it begins.
 func describe(w *workload.Workload) {
-	fmt.Printf("== %s: %s by %s, %s messages/s", w.Name, w.Mode, w.Client, w.Rate)
+	fmt.Printf("== %s: %s by %s", w.Name, w.Mode, w.Client)
 	if w.Produces() {
-		fmt.Printf(" of %s bytes in batches of %s", w.Size, w.Batch)
+		fmt.Printf(", %s messages/s of %s bytes in batches of %s", w.Rate, w.Size, w.Batch)
 	}
 	fmt.Printf(", %d topics × %d partitions, %v after %v\n", w.Topics, w.Partitions, w.Duration, w.Warmup)
 	for _, n := range w.Notes {

@@ -28,7 +28,7 @@ func TestOnABroker(t *testing.T) {
 		w.Arrival, w.Keys = workload.Poisson, workload.Keys{Kind: workload.KeysRandom, N: 50}
 		r := run(t, context.Background(), w)
 		whole(t, r)
-		if got, want := r.Latencies[result.EndToEnd].Count, 2*r.Latencies[result.Response].Count; got != want || want < 2000 {
+		if got, want := r.Latencies[result.EndToEnd].Count, 2*r.Latencies[result.Response].Count; got != want || want < 1000 {
 			t.Errorf("%d end to end, want %d", got, want)
 		}
 		if r.Broker == nil || r.Broker.CPUSeconds <= 0 || len(r.Readers) != 2 || r.Readers[1].Consumers != 2 {
@@ -41,7 +41,7 @@ func TestOnABroker(t *testing.T) {
 		w.Idempotence, w.InFlight, w.Size = true, 5, workload.Sizes{Kind: workload.SizeUniform, From: 40, To: 400}
 		r := run(t, context.Background(), w)
 		whole(t, r)
-		if r.Verified == nil || !r.Verified.Right() || r.Verified.Received < 1000 {
+		if r.Verified == nil || !r.Verified.Right() || r.Verified.Received < 100 {
 			t.Errorf("%+v", r.Verified)
 		}
 	})

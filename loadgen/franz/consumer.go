@@ -18,6 +18,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// caughtUp is how few messages behind the producers counts as not behind.
+const caughtUp = 1000
+
 // group is consumers that share all partitions: one consumer group, or partitions dealt out here.
 type group struct {
 	l         *load
@@ -29,7 +32,8 @@ type group struct {
 	high      []atomic.Int64 // by place: the end as the broker told it last
 	owned     atomic.Int64   // partitions that have a consumer
 
-	received, bytes atomic.Int64
+	received, bytes atomic.Int64 // within the measurement
+	total           atomic.Int64 // messages, of all the run
 
 	mu        sync.Mutex
 	endToEnd  *hdrhistogram.Histogram
@@ -162,7 +166,6 @@ func (g *group) begin(_ context.Context, given map[string]map[int32]kgo.Offset) 
 }
 
 func (g *group) start(ctx context.Context, running *sync.WaitGroup) {
-	g.beganWith = g.l.m.Now()
 	for _, c := range g.consumers {
 		running.Go(func() { c.run(ctx) })
 	}
@@ -281,6 +284,7 @@ func (c *consumer) take(f kgo.Fetches, now int64) {
 		r.ReceivedBytes += bytes
 		r.Lag = g.lag() / int64(len(g.consumers))
 	})
+	g.total.Add(count)
 	if l.measuring(now) {
 		g.received.Add(count)
 		g.bytes.Add(bytes)
@@ -360,7 +364,7 @@ func (g *group) lag() (n int64) {
 func (g *group) noteCaughtUp(now int64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.caughtUp == 0 && g.l.w.Backlog > 0 && g.lag() == 0 {
+	if g.caughtUp == 0 && g.l.w.Backlog > 0 && g.l.acked.Load()-g.total.Load() <= caughtUp {
 		g.caughtUp = now
 	}
 }

@@ -127,10 +127,21 @@ func TestEndToEndAndMixedOnTheStub(t *testing.T) {
 	}
 }
 
+func TestSeveralBrokers(t *testing.T) {
+	s := startStub(t, stub.Options{Keep: 1 << 30, Listen: []string{"127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"}})
+	w := onStub(workload.Verify, s)
+	w.Brokers, w.Partitions, w.Rate = s.Addrs()[:1], 6, workload.Rate{PerSecond: 2000}
+	r := run(t, context.Background(), w)
+	whole(t, r)
+	if r.Verified == nil || !r.Verified.Right() || r.Verified.Expected < 1000 {
+		t.Errorf("%+v", r.Verified)
+	}
+}
+
 func TestBacklogIsBuiltFirst(t *testing.T) {
 	s := startStub(t, stub.Options{Keep: 1 << 30})
 	w := onStub(workload.EndToEnd, s)
-	w.Rate, w.Backlog, w.Warmup = workload.Rate{PerSecond: 5000}, 200_000, 0
+	w.Rate, w.Backlog, w.Warmup = workload.Rate{PerSecond: 10_000}, 500_000, 0
 	r := run(t, context.Background(), w)
 	whole(t, r)
 	if r.Received == 0 || r.Readers[0].Behind == 0 || r.Latencies[result.EndToEnd].Max < 200e3 {
@@ -234,7 +245,7 @@ func TestWhatEndsALoad(t *testing.T) {
 			time.AfterFunc(700*time.Millisecond, func() { c.harm(s, func() { cancel(errors.New("enough")) }) })
 			began := time.Now()
 			r := run(t, ctx, w)
-			if !strings.Contains(r.Partial, c.text) || r.Acked < 500 || time.Since(began) > 30*time.Second {
+			if !strings.Contains(r.Partial, c.text) || r.Acked < 50 || time.Since(began) > 30*time.Second {
 				t.Errorf("partial %q with %d messages after %v", r.Partial, r.Acked, time.Since(began))
 			}
 			if (len(r.Errors) > 0) != (name != "stopped") {

@@ -51,7 +51,7 @@ type load struct {
 	lastAnswer atomic.Int64 // of any request
 	noAnswer   atomic.Pointer[unreachable]
 	failure    failure
-	begun      chan struct{} // closed when the clock runs: nobody reads before
+	begun      chan struct{} // closed when consumers may read
 	unread     bool          // at the end somebody had not read everything
 }
 
@@ -198,15 +198,15 @@ func (l *load) run(ctx context.Context) (*result.Run, error) {
 	defer context.AfterFunc(ctx, func() { time.AfterFunc(hurry, l.giveUp) })()
 	l.lastAnswer.Store(l.m.Now())
 
-	if l.w.Backlog == 0 {
-		if err := l.startGroups(ctx, reading, &readers); err != nil {
-			return nil, err
-		}
+	if err := l.startGroups(ctx, reading, &readers); err != nil {
+		return nil, err
 	}
 	l.m.Begin()
 	l.m.Until(ctx)
 	l.lastAck.Store(l.m.Now())
-	close(l.begun)
+	if l.w.Backlog == 0 {
+		l.letRead()
+	}
 	var writers sync.WaitGroup
 	for _, p := range l.writers {
 		writers.Go(func() { p.run(ctx) })
@@ -215,7 +215,7 @@ func (l *load) run(ctx context.Context) (*result.Run, error) {
 		readers.Go(func() { c.run(reading) })
 	}
 	if l.w.Backlog > 0 {
-		readers.Go(func() { l.behindBacklog(ctx, reading, &readers) })
+		readers.Go(func() { l.behindBacklog(reading) })
 	}
 	l.watch(ctx)
 	writers.Wait()
@@ -249,8 +249,16 @@ func (l *load) startGroups(ctx, reading context.Context, running *sync.WaitGroup
 	return nil
 }
 
-// behindBacklog starts the consumers when enough has been written.
-func (l *load) behindBacklog(ctx, reading context.Context, running *sync.WaitGroup) {
+// letRead lets the consumers begin, which have their partitions.
+func (l *load) letRead() {
+	for _, g := range l.groups {
+		g.beganWith = l.m.Now()
+	}
+	close(l.begun)
+}
+
+// behindBacklog lets them when enough has been written.
+func (l *load) behindBacklog(reading context.Context) {
 	for l.bytes.Load() < l.w.Backlog {
 		if l.m.Over(l.m.Now()) {
 			l.stop(fmt.Errorf("loadgen: a backlog of %d bytes was not reached: there are %d",
@@ -261,9 +269,7 @@ func (l *load) behindBacklog(ctx, reading context.Context, running *sync.WaitGro
 			return
 		}
 	}
-	if err := l.startGroups(ctx, reading, running); err != nil && ctx.Err() == nil {
-		l.stop(err)
-	}
+	l.letRead()
 }
 
 func pause(ctx context.Context, d time.Duration) bool {
