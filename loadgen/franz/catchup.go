@@ -107,11 +107,15 @@ func (c *catchUp) take(f kgo.Fetches) {
 			delete(c.pending, place)
 		}
 	})
-	if c.l.measuring(c.l.m.Now()) {
+	now := c.l.m.Now()
+	if c.l.measuring(now) {
 		c.received += count
 		c.bytes += int64(c.wire.each()*float64(count) + 0.5)
 	}
-	c.rec.Do(func(r *measure.Recorder) { r.CatchUp += count })
+	c.rec.Do(func(r *measure.Recorder) {
+		r.Turn(now)
+		r.CatchUp += count
+	})
 }
 
 func (c *catchUp) close() { c.cl.Close() }

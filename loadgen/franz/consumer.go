@@ -254,6 +254,7 @@ func (c *consumer) take(f kgo.Fetches, now int64) {
 	count, bytes := int64(0), int64(0)
 	var over []int // places that are to be read again
 	c.rec.Do(func(r *measure.Recorder) {
+		r.Turn(now)
 		r.Requests += requestsOf(l, &c.wire)
 		f.EachPartition(func(p kgo.FetchTopicPartition) {
 			place := l.place(p.Topic, p.Partition)

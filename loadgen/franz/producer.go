@@ -161,6 +161,7 @@ func (p *producer) send(ctx context.Context, due, now int64) bool {
 	msg.sent = now
 	waiting := p.cl.BufferedProduceRecords()
 	p.rec.Do(func(r *measure.Recorder) {
+		r.Turn(now)
 		r.Sent++
 		if p.l.w.OpenLoop() {
 			r.Record(measure.Delay, due, now)
@@ -254,6 +255,7 @@ func (p *producer) answered(m *message, err error) {
 	l.bytes.Add(bytes)
 	l.lastAck.Store(now)
 	p.rec.Do(func(r *measure.Recorder) {
+		r.Turn(now)
 		r.Acked++
 		r.AckedBytes += bytes
 		r.Requests += p.wire.requests.Swap(0)

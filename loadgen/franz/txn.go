@@ -118,6 +118,7 @@ func (t *transaction) end(ctx context.Context, last bool) bool {
 	}
 	p.unstuck = now // what was due in between waited for the broker
 	p.rec.Do(func(r *measure.Recorder) {
+		r.Turn(now)
 		if abort {
 			r.Aborted++
 			return
