@@ -95,7 +95,7 @@ func (t *checkpointTask) all() error {
 			return err
 		}
 	}
-	if err := t.syncAll(); err != nil {
+	if err := t.syncAll(); err != nil || len(t.data) == 0 {
 		return err
 	}
 	body := bytes.Join(t.data, nil)

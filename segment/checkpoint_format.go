@@ -10,7 +10,7 @@ import (
 
 const (
 	checkpointMagic   = 0x504b434d // "MCKP"
-	checkpointVersion = 3          // 2 has no sums
+	checkpointVersion = 4          // 3 knows no moves, 2 no sums
 	checkpointHeader  = 80
 	checkpointTrailer = 4
 
@@ -29,12 +29,17 @@ type checkpointHead struct {
 	replay  uint64 // first commit of the journal that is still needed
 	journal journalID
 	logs    uint32
+	moves   uint64 // generation of the book of moves when it was begun
 }
 
 // putCheckpointHead fills the header; size is that of the file without its CRC.
 func putCheckpointHead(b []byte, dir [16]byte, size int, h *checkpointHead) {
+	putHead(b, checkpointMagic, dir, size, h)
+}
+
+func putHead(b []byte, magic uint32, dir [16]byte, size int, h *checkpointHead) {
 	clear(b[:checkpointHeader])
-	le.PutUint32(b, checkpointMagic)
+	le.PutUint32(b, magic)
 	le.PutUint16(b[4:], checkpointVersion)
 	if h.clean {
 		b[6] = 1
@@ -47,17 +52,22 @@ func putCheckpointHead(b []byte, dir [16]byte, size int, h *checkpointHead) {
 	le.PutUint64(b[40:], uint64(h.journal))
 	le.PutUint64(b[48:], h.replay)
 	le.PutUint64(b[56:], uint64(size+checkpointTrailer))
+	le.PutUint64(b[64:], h.moves)
 }
 
 // parseCheckpoint checks a whole checkpoint file and returns its records. It says
 // which rule is broken, "" for none.
 func parseCheckpoint(b []byte, dir [16]byte) (h checkpointHead, records []byte, rule string) {
+	return parseRecords(b, checkpointMagic, dir)
+}
+
+func parseRecords(b []byte, magic uint32, dir [16]byte) (h checkpointHead, records []byte, rule string) {
 	if len(b) < checkpointHeader+checkpointTrailer {
 		return h, nil, "length"
 	}
 	body := b[:len(b)-checkpointTrailer]
 	switch {
-	case le.Uint32(b) != checkpointMagic:
+	case le.Uint32(b) != magic:
 		return h, nil, "magic"
 	case le.Uint16(b[4:]) > checkpointVersion:
 		return h, nil, "version"
@@ -71,7 +81,7 @@ func parseCheckpoint(b []byte, dir [16]byte) (h checkpointHead, records []byte, 
 	h = checkpointHead{
 		version: le.Uint16(b[4:]), boot: le.Uint64(b[24:]), core: le.Uint16(b[32:]), cores: le.Uint16(b[34:]),
 		clean: b[6] == 1, logs: le.Uint32(b[36:]), journal: journalID(le.Uint64(b[40:])),
-		replay: le.Uint64(b[48:]),
+		replay: le.Uint64(b[48:]), moves: le.Uint64(b[64:]),
 	}
 	return h, body[checkpointHeader:], ""
 }
@@ -82,6 +92,8 @@ type logRecord struct {
 	topic     []byte
 	journal   journalID // of the boot that wrote the record
 	seq       Seq       // its entries up to here are in the record
+	moves     uint32    // how often the log went to another core
+	cores     uint16    // when the record was written
 	start     int64
 	high      int64
 	end       int64
@@ -164,8 +176,13 @@ func parseSegRecord(b []byte) (r segRecord) {
 //	20 partition i32              52 journal seq u64 68 tail u32
 //	24 pending u32                                   72 producers u32
 //	28 start i64                                     76 epochs u32
-//	80 journal u64
-const recordFixed = 88
+//	80 journal u64                88 moves u32       92 cores u16, 0 u16
+//
+// Before version 4 it ended with the journal.
+const (
+	recordFixed  = recordFixed3 + 8
+	recordFixed3 = 88
+)
 
 func appendLogRecord(b []byte, r *logRecord) []byte {
 	from := len(b)
@@ -183,6 +200,8 @@ func appendLogRecord(b []byte, r *logRecord) []byte {
 	le.PutUint32(f[72:], uint32(len(r.producers)))
 	le.PutUint32(f[76:], uint32(len(r.epochs)))
 	le.PutUint64(f[80:], uint64(r.journal))
+	le.PutUint32(f[88:], r.moves)
+	le.PutUint16(f[92:], r.cores)
 	b = append(b, f[:]...)
 	for i := range r.segs {
 		b = appendSegRecord(b, &r.segs[i])
@@ -202,11 +221,15 @@ func nextLogRecord(b []byte, version uint16) (r logRecord, rest []byte, ok bool)
 	if version < 3 {
 		segSize = segRecordSize2
 	}
-	if len(b) < recordFixed || uint64(le.Uint32(b)) > uint64(len(b)) {
+	fixed := recordFixed
+	if version < 4 {
+		fixed = recordFixed3
+	}
+	if len(b) < fixed || uint64(le.Uint32(b)) > uint64(len(b)) {
 		return r, nil, false
 	}
 	n := int(le.Uint32(b))
-	if n < recordFixed {
+	if n < fixed {
 		return r, nil, false
 	}
 	rest, b = b[n:], b[:n:n]
@@ -218,10 +241,13 @@ func nextLogRecord(b []byte, version uint16) (r logRecord, rest []byte, ok bool)
 	segs := uint64(le.Uint32(b[60:]))
 	lens := [...]uint64{uint64(le.Uint32(b[64:])), uint64(le.Uint32(b[68:])),
 		uint64(le.Uint32(b[72:])), uint64(le.Uint32(b[76:])), uint64(le.Uint32(b[24:]))}
-	if uint64(n) != recordFixed+segs*segSize+lens[0]+lens[1]+lens[2]+lens[3]+lens[4] {
+	if uint64(n) != uint64(fixed)+segs*segSize+lens[0]+lens[1]+lens[2]+lens[3]+lens[4] {
 		return r, nil, false
 	}
-	b = b[recordFixed:]
+	if version >= 4 {
+		r.moves, r.cores = le.Uint32(b[88:]), le.Uint16(b[92:])
+	}
+	b = b[fixed:]
 	r.segs = make([]segRecord, segs)
 	for i := range r.segs {
 		r.segs[i] = parseSegRecord(b[:segSize])

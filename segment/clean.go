@@ -120,7 +120,7 @@ func (s *Shard) judge(l *Log, all bool) compact.State {
 // consider is the cleaner's part of a walk over all logs.
 func (s *Shard) consider(l *Log) {
 	c := &s.clean
-	if !l.cfg.Compact || l.clean.bad || c.cfg.Disabled {
+	if !l.cfg.Compact || l.clean.bad || c.cfg.Disabled || s.move.log == l {
 		return
 	}
 	c.logs++
@@ -149,7 +149,7 @@ func (s *Shard) choose() {
 		s.sw.first = true // nothing else may ask for a sweep for a long time
 		c.swept = s.now.Mono.Add(max(c.backoff(), time.Second))
 	}
-	if best != nil && !best.dropped && c.now == nil && !c.cfg.Disabled && !s.draining {
+	if best != nil && !best.dropped && best != s.move.log && c.now == nil && !c.cfg.Disabled && !s.draining {
 		c.queued = !s.shared.cleaners.take(s.core, c.cfg.Threads)
 		if !c.queued {
 			s.startRound(best, state)

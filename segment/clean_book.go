@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -63,12 +64,7 @@ func (book cleanBook) encode(id [16]byte) []byte {
 	for tp := range book {
 		order = append(order, tp)
 	}
-	slices.SortFunc(order, func(a, b protocol.TopicPartition) int {
-		if c := slices.Compare(a.Topic[:], b.Topic[:]); c != 0 {
-			return c
-		}
-		return int(a.Partition) - int(b.Partition)
-	})
+	slices.SortFunc(order, compareLogs)
 	b := make([]byte, cleanHeader)
 	for _, tp := range order {
 		e := book[tp]
@@ -94,6 +90,10 @@ func (book cleanBook) encode(id [16]byte) []byte {
 	le.PutUint32(b[32:], uint32(len(order)))
 	le.PutUint32(b[44:], crc32.Checksum(b, castagnoli))
 	return b
+}
+
+func compareLogs(a, b protocol.TopicPartition) int {
+	return cmp.Or(slices.Compare(a.Topic[:], b.Topic[:]), cmp.Compare(a.Partition, b.Partition))
 }
 
 // parseCleanBook reads it; rule says what is broken.

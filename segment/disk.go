@@ -228,8 +228,7 @@ func (op *opening) manyFiles() bool {
 
 func (op *opening) finishLog(l *Log) error {
 	m := &l.marks
-	m.Stable, m.High, m.Written, m.Durable = m.End, m.End, m.End, m.End
-	l.highAbs = l.tail.end
+	l.atEnd()
 	if l.shard.verify.on || op.neverWritten(l) {
 		l.shard.dropSegments(l)
 		return nil

@@ -34,4 +34,6 @@
 //	    offset and length of every transfer fit O_DIRECT.
 //	I9  Memory that a journal write names is held and does not change until it is
 //	    done: what the tail still fills is copied.
+//	I10 A log is one shard's. It becomes another's by one durable record (move.go), and
+//	    only then is anything of it written or acknowledged there.
 package segment

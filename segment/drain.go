@@ -66,7 +66,7 @@ func (s *Shard) Next() clock.Instant {
 	if s.err != nil {
 		return clock.Never
 	}
-	if s.busyNow() {
+	if s.move.news || s.busyNow() {
 		return s.now.Mono
 	}
 	at := s.keep.next

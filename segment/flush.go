@@ -65,6 +65,11 @@ func (s *Shard) flushTo(l *Log, abs int64) {
 	}
 	l.inFlush = true
 	f := &s.fl
+	if s.move.log == l && f.head > 0 { // others wait for it
+		f.head--
+		f.queue[f.head] = l
+		return
+	}
 	if len(f.queue) == cap(f.queue) && f.head > 0 {
 		n := copy(f.queue, f.queue[f.head:])
 		clear(f.queue[n:])

@@ -25,6 +25,7 @@ type CheckpointInfo struct {
 	Clean       bool
 	Journal     uint64
 	Replay      uint64 // first commit of the journal that is still needed
+	Moves       uint64 // generation of the book of moves that it relies on
 	Logs        []LogInfo
 }
 
@@ -34,6 +35,7 @@ type LogInfo struct {
 	Topic            string
 	Journal          uint64
 	Entry            uint64 // of that journal, the last that is covered
+	Moves            uint32 // how often it went to another core
 	Start, High, End int64
 	Segments         []SegmentInfo
 	Tail             []byte // of the active segment: what follows its last whole block
@@ -75,6 +77,7 @@ func ReadCheckpoint(b []byte, dir [16]byte) (c CheckpointInfo, pos int64, rule s
 	c = CheckpointInfo{
 		Version: int(h.version), Directory: dir, Boot: h.boot, Core: int(h.core),
 		Cores: int(h.cores), Clean: h.clean, Journal: uint64(h.journal), Replay: h.replay,
+		Moves: h.moves,
 	}
 	for range h.logs {
 		at := int64(len(b) - checkpointTrailer - len(records))
@@ -98,6 +101,7 @@ func ReadCheckpoint(b []byte, dir [16]byte) (c CheckpointInfo, pos int64, rule s
 func (r *logRecord) info() (l LogInfo, rule string) {
 	l = LogInfo{
 		TP: r.tp, Topic: string(r.topic), Journal: uint64(r.journal), Entry: uint64(r.seq),
+		Moves: r.moves,
 		Start: r.start, High: r.high, End: r.end, Tail: r.tail,
 	}
 	if r.start > r.end || r.high > r.end {
@@ -160,6 +164,29 @@ func ReadCleaner(b []byte, dir [16]byte) (swaps map[protocol.TopicPartition][]Se
 		}
 	}
 	return swaps, ""
+}
+
+// MovesName is the file that has the logs that went to another core.
+func MovesName(dir string) string { return movesName(dir) }
+
+// ReadMoves reads that file.
+func ReadMoves(b []byte, dir [16]byte) (logs []LogInfo, generation uint64, rule string) {
+	list, generation, rule := parseMoves(b, dir)
+	for i := range list {
+		l, broken := list[i].info()
+		if broken != "" {
+			return nil, 0, broken
+		}
+		logs = append(logs, l)
+	}
+	return logs, generation, rule
+}
+
+// Older says whether another record of the same log is newer.
+func (l *LogInfo) Older(than *LogInfo) bool {
+	a := logRecord{journal: journalID(l.Journal), moves: l.Moves, seq: Seq(l.Entry)}
+	b := logRecord{journal: journalID(than.Journal), moves: than.Moves, seq: Seq(than.Entry)}
+	return a.older(&b)
 }
 
 // Swap puts a segment that compaction made in the place of those that it stands for.
@@ -273,6 +300,7 @@ type EntryInfo struct {
 	Pos     uint32
 	Total   uint32
 	Number  uint64
+	Moves   uint16 // of the log, the lowest bits
 	Payload []byte
 }
 
@@ -347,7 +375,7 @@ func entriesOf(ref *commitRef, b []byte) (list []EntryInfo, err error) {
 		list = append(list, EntryInfo{
 			Kind: kindNames[h.kind], First: h.flags&flagFirst != 0, More: h.flags&flagMore != 0,
 			Placed: h.flags&flagPlaced != 0, TP: h.tp, Epoch: h.epoch, Offset: h.offset,
-			Segment: h.segment, Pos: h.pos, Total: h.total, Number: uint64(h.seq),
+			Segment: h.segment, Pos: h.pos, Total: h.total, Number: uint64(h.seq), Moves: h.moves,
 			Payload: bytes.Clone(payload),
 		})
 		b, placed = rest, behind

@@ -161,6 +161,7 @@ type entryHeader struct {
 	from    uint32 // of this fragment in the payload
 	length  uint32 // of this fragment
 	seq     Seq    // number of the entry in its journal
+	moves   uint16 // how often the log has moved, the lowest bits
 }
 
 // whole says that the payload is one record batch, which has a CRC of its own.
@@ -180,7 +181,8 @@ func (h *entryHeader) run() (at, n int64) {
 // putEntryHeader fills a header; first is how a whole batch begins.
 func putEntryHeader(b []byte, h *entryHeader, first []byte) {
 	_ = b[entryHeaderSize-1]
-	b[0], b[1], b[2], b[3] = h.kind, h.flags, 0, 0
+	b[0], b[1] = h.kind, h.flags
+	le.PutUint16(b[2:], h.moves)
 	copy(b[8:24], h.tp.Topic[:])
 	le.PutUint32(b[24:], uint32(h.tp.Partition))
 	le.PutUint32(b[28:], uint32(h.epoch))
@@ -239,7 +241,7 @@ func nextEntry(b, placed []byte) (h entryHeader, payload, rest, behind []byte, r
 	if len(b) < entryHeaderSize {
 		return h, nil, nil, nil, ruleLength
 	}
-	h.kind, h.flags = b[0], b[1]
+	h.kind, h.flags, h.moves = b[0], b[1], le.Uint16(b[2:])
 	copy(h.tp.Topic[:], b[8:24])
 	h.tp.Partition = int32(le.Uint32(b[24:]))
 	h.epoch = int32(le.Uint32(b[28:]))

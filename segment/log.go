@@ -44,6 +44,7 @@ type Log struct {
 
 	known knownState // of the checkpoint it was restored from
 	clean logClean
+	moves uint32 // how often it went to another core
 }
 
 // knownState says which journal entries a checkpoint covers.
@@ -114,13 +115,13 @@ func (l *Log) active() *seg {
 //
 //hot:noalloc
 func (s *Shard) Append(l *Log, v batch.View, epoch int32, now int64) (base int64, seq Seq) {
-	invariant.Check(l.shard == s && !l.dropped)
+	invariant.Check(l.shard == s && !l.dropped && !s.frozen(l))
 	base = l.marks.End
 	v.Stamp(base, epoch) // outside the CRC range: nothing to rehash
 	g := l.roomFor(v, now)
 	h := entryHeader{
 		kind: kindAppend, tp: l.TP, epoch: epoch, offset: base,
-		segment: g.base, pos: uint32(g.size),
+		segment: g.base, pos: uint32(g.size), moves: uint16(l.moves),
 	}
 	abs := l.tail.end
 	l.take(g, v, now)

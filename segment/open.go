@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"millrace/internal/arena"
 	"millrace/internal/clock"
@@ -58,7 +59,7 @@ func (o *Options) groupBytes() int {
 	return int(min(max(ceil(o.JournalFile/4), 64<<10), maxCommit))
 }
 
-// CoreOf says which core owns a partition. Partitions of one topic are spread.
+// CoreOf says which core owns a partition that was not moved. Partitions of one topic are spread.
 func CoreOf(tp protocol.TopicPartition, cores int) int {
 	h := uint64(14695981039346656037) // FNV-1a over the topic id
 	for _, b := range tp.Topic {
@@ -82,8 +83,10 @@ type opening struct {
 	files              []*scanned
 	chains             []chain
 	progress           progress
-	lost               *CorruptError     // of the boot mark, which is made anew
-	dirs               map[string]string // names under log/, and the data directory of each
+	lost               *CorruptError             // of the boot mark, which is made anew
+	dirs               map[string]string         // names under log/, and the data directory of each
+	moves              uint64                    // generation of the book of moves that must be there
+	ids                map[protocol.TopicID]bool // topics of the image
 
 	lateMu sync.Mutex
 	late   []string // files to be removed after the start
@@ -145,7 +148,8 @@ func makeDirs(o *Options) error {
 
 func (op *opening) run() error {
 	steps := []step{
-		{"boot mark", op.readBoot}, {"checkpoints", op.readCheckpoints}, {"cleaner", op.readCleaner},
+		{"boot mark", op.readBoot}, {"checkpoints", op.readCheckpoints}, {"moves", op.readMoves},
+		{"cleaner", op.readCleaner},
 		{"journals", op.readJournals}, {"their place", op.checkPlace}, {"their list", op.checkList},
 		{"logs", op.makeShards}, {"directories", op.checkDirs}, {"replay", op.replayAll},
 		{"files", op.finishLogs}, {"reserve", op.yieldReserve},
@@ -153,6 +157,7 @@ func (op *opening) run() error {
 	}
 	sh := &shared{roots: roots{dirs: op.o.roots(), count: make([]int, len(op.o.roots()))}}
 	sh.unswept.Store(int32(op.cores))
+	sh.moves.swept = make([]atomic.Uint64, op.cores)
 	op.shards = make([]*Shard, op.cores)
 	for i := range op.shards {
 		op.shards[i] = &Shard{shared: sh}
@@ -222,10 +227,11 @@ func (op *opening) readCheckpoints() error {
 		op.replay[c.head.journal] = c.head.replay
 		for k := range c.records {
 			r := &c.records[k]
-			if have := op.records[r.tp]; have == nil || have.journal.boot() < r.journal.boot() {
+			if have := op.records[r.tp]; have == nil || have.older(r) {
 				op.records[r.tp] = r
 			}
 		}
+		op.moves = max(op.moves, c.head.moves)
 	}
 	if op.base < op.complete {
 		return &CorruptError{checkpointDir(op.o.Dir), 0,
@@ -250,7 +256,7 @@ func (op *opening) readCheckpoint(c *checkpoint) error {
 		return &CorruptError{name, 0, rule}
 	case h.boot != c.boot || int(h.core) != c.core:
 		return &CorruptError{name, 0, "name"}
-	case uint64(h.logs)*recordFixed > uint64(len(records)):
+	case uint64(h.logs)*recordFixed3 > uint64(len(records)):
 		return &CorruptError{name, int64(len(b) - len(records)), "records"}
 	}
 	c.head, c.records = h, make([]logRecord, 0, h.logs)
@@ -376,7 +382,7 @@ func (op *opening) makeLogs(s *Shard) error {
 	for _, t := range op.known.Topics {
 		for p := range t.Partitions {
 			tp := protocol.TopicPartition{Topic: t.ID, Partition: p}
-			if CoreOf(tp, op.cores) != s.core {
+			if op.coreOf(tp) != s.core {
 				continue
 			}
 			l := s.Create(tp, t.Name, t.Config)
@@ -413,7 +419,7 @@ func (s *Shard) init(o *Options, core, cores int, boot uint64, pool *arena.Pool)
 
 // restore takes over a checkpoint's record; it says which rule is broken.
 func (l *Log) restore(r *logRecord) string {
-	l.known = knownState{journal: r.journal, seq: r.seq}
+	l.known, l.moves = knownState{journal: r.journal, seq: r.seq}, r.moves
 	if r.start > r.end || r.high > r.end {
 		return "marks"
 	}
@@ -494,7 +500,7 @@ func (op *opening) replayAll() error {
 	op.progress.of(total)
 	err := parallel(op.cores, op.o.workers(op.cores), func(i int) error {
 		s := op.shards[i]
-		rs[i] = &replayer{s: s, fs: op.o.FS, now: s.now.Wall, progress: &op.progress}
+		rs[i] = &replayer{s: s, fs: op.o.FS, now: s.now.Wall, progress: &op.progress, op: op}
 		return rs[i].run(op.chains)
 	})
 	for _, r := range rs {

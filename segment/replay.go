@@ -22,6 +22,7 @@ type replayer struct {
 	unknown int64 // entries of topics that are not in the image
 
 	progress *progress
+	op       *opening
 
 	// An entry of several fragments.
 	open entryHeader
@@ -106,7 +107,10 @@ func (r *replayer) commit(ref *commitRef) error {
 func (r *replayer) entry(ref *commitRef, h *entryHeader, payload []byte) error {
 	if h.flags&flagFirst != 0 {
 		r.abandon()
-		r.mine = CoreOf(h.tp, r.s.cores) == r.s.core || mutant.ByName && r.s.logs[h.tp] != nil
+		if r.op.stray(h) {
+			return &CorruptError{ref.file.name, ref.off, "of a move that nothing else knows"}
+		}
+		r.mine = r.op.coreOf(h.tp) == r.s.core || mutant.ByName && r.s.logs[h.tp] != nil
 		if h.flags&flagMore == 0 {
 			if !r.mine {
 				return nil
@@ -151,6 +155,9 @@ func (r *replayer) apply(ref *commitRef, h *entryHeader, payload []byte) error {
 	bad := func(rule string) error {
 		return &CorruptError{ref.file.name, ref.off,
 			fmt.Sprintf("%s-%d offset %d: %s", l.Topic, l.TP.Partition, h.offset, rule)}
+	}
+	if h.moves != uint16(l.moves) {
+		return nil // of a core that had it before
 	}
 	switch h.kind {
 	case kindAppend:

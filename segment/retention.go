@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"millrace/internal/clock"
+	"millrace/internal/invariant"
 	"millrace/internal/mutant"
 	"millrace/internal/vfs"
 )
@@ -48,7 +49,7 @@ func (s *Shard) tend() {
 	}
 	if k.running {
 		for n := 0; n < keepLogs && k.at < len(s.list); k.at++ {
-			if l := s.list[k.at]; l != nil && l.marks.End > 0 {
+			if l := s.list[k.at]; l != nil && l.marks.End > 0 && !s.frozen(l) {
 				s.tendLog(l)
 				n++
 			}
@@ -122,7 +123,8 @@ func (s *Shard) SetStart(l *Log, offset int64) Seq {
 	if offset <= l.marks.Start {
 		return s.st.durable
 	}
-	h := entryHeader{kind: kindStart, tp: l.TP, offset: offset}
+	invariant.Check(!s.frozen(l))
+	h := entryHeader{kind: kindStart, tp: l.TP, offset: offset, moves: uint16(l.moves)}
 	seq := s.st.durable
 	if !mutant.UnloggedStart {
 		seq = s.stage(l, &h, nil, l.tail.end, 0)
@@ -324,11 +326,17 @@ func moveAway(sh *shared, files vfs.FS, dir, id, gone string) error {
 
 // Drop forgets a deleted topic's log; a helper removes its files.
 func (s *Shard) Drop(l *Log) {
-	h := entryHeader{kind: kindDrop, tp: l.TP}
+	h := entryHeader{kind: kindDrop, tp: l.TP, moves: uint16(l.moves)}
 	s.stage(l, &h, nil, l.tail.end, 0)
-	l.dropped = true
 	s.shared.drop(l.TP.Topic)
 	s.shared.countRoot(l.root, -1)
+	s.leave(l)
+	s.keep.drops = append(s.keep.drops, l)
+}
+
+// leave takes a log out of the shard, with its memory. What is in flight of it ends without it.
+func (s *Shard) leave(l *Log) {
+	l.dropped = true
 	delete(s.logs, l.TP)
 	s.list[l.slot] = nil
 	s.stats.Logs--
@@ -345,7 +353,6 @@ func (s *Shard) Drop(l *Log) {
 		g.gone = true
 		s.forget(g)
 	}
-	s.keep.drops = append(s.keep.drops, l)
 	s.compactList()
 }
 

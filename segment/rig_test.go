@@ -290,11 +290,13 @@ func (r *rig) shardOf(tp protocol.TopicPartition) *Shard { return r.shards[CoreO
 
 func (r *rig) log(tp protocol.TopicPartition) *Log {
 	r.t.Helper()
-	l := r.shardOf(tp).Find(tp)
-	if l == nil {
-		r.t.Fatalf("no log %v", tp)
+	for _, s := range r.shards {
+		if l := s.Find(tp); l != nil {
+			return l
+		}
 	}
-	return l
+	r.t.Fatalf("no log %v", tp)
+	return nil
 }
 
 func topicID(n byte) protocol.TopicID { return protocol.TopicID{15: n, 0: 9} }

@@ -44,6 +44,7 @@ type Shard struct {
 	verify  verifier
 	reserve reserve
 	clean   cleaner
+	move    moving
 
 	ops     []op // by id−1
 	opFree  uint32
@@ -78,6 +79,7 @@ type shared struct {
 	dirs [64]sync.Mutex
 
 	cleaners cleaners
+	moves    moveBook
 
 	mu      sync.Mutex
 	known   map[protocol.TopicID]bool // topics of which some core has, or had, a log
@@ -184,6 +186,7 @@ const (
 	jobVerify
 	jobReserve
 	jobClean
+	jobMove
 )
 
 type jobSlot struct {
@@ -230,6 +233,7 @@ func (s *Shard) Turn(now clock.Now, out *Effects) {
 		s.growJournal()
 		s.freeSooner()
 		s.tend()
+		s.moveTurn()
 		s.flush(out)
 		s.sweepTurn()
 		s.verifyTurn()
@@ -293,6 +297,8 @@ func (s *Shard) JobDone(id uint32, v any) {
 		s.reserve.have, s.reserve.busy = v.(bool), false
 	case jobClean:
 		s.roundAnswer(slot.arg.(*cleaning), v.(cleaned))
+	case jobMove:
+		s.moveWritten(v.(moveResult))
 	}
 }
 

@@ -26,6 +26,7 @@ type sweep struct {
 	buf     []byte   // the piece being filled; the first begins with the header
 	parts   [][]byte // full ones
 	logs    uint32
+	moves   uint64    // generation of the book of moves when it began
 	rec     logRecord // reused
 	index   []indexWrite
 	rest    []restWrite
@@ -100,7 +101,7 @@ func (s *Shard) sweepTurn() {
 func (s *Shard) sweepDue() bool {
 	j := &s.j
 	switch {
-	case s.now.Mono < s.fullUntil:
+	case s.now.Mono < s.fullUntil, s.move.holdsSweeps():
 		return false
 	case s.draining && s.quiet():
 		return !s.drained && !s.sw.final
@@ -116,6 +117,7 @@ func (s *Shard) sweepBegin() {
 	w.number++
 	w.waiting = 0
 	w.begun = s.now.Mono
+	w.moves = s.shared.moves.generation.Load()
 	w.walk()
 	w.first = false
 	w.final = s.draining && s.quiet()
@@ -144,7 +146,7 @@ func (s *Shard) sweepWalk() {
 	limit := len(w.buf) + walkBytes
 	for n := 0; w.at < len(s.list); w.at++ {
 		l := s.list[w.at]
-		if l == nil || len(l.segs) == 0 && l.marks.End == 0 {
+		if l == nil || len(l.segs) == 0 && l.marks.End == 0 && l.moves == 0 {
 			continue
 		}
 		if n++; n > walkLogs || len(w.buf) > limit {
@@ -164,9 +166,19 @@ func (s *Shard) sweepWalk() {
 // sweepLog wants a log's whole blocks written and notes its state as of now.
 func (s *Shard) sweepLog(l *Log) {
 	w := &s.sw
+	s.takeDown(w, l)
+	w.buf = appendLogRecord(w.buf, &w.rec)
+	w.logs++
+	s.sweepWants(l)
+}
+
+// takeDown notes a log's state as of now in w.rec, as it will be on disk when its whole
+// blocks are written and w's index entries, too.
+func (s *Shard) takeDown(w *sweep, l *Log) {
 	r := &w.rec
 	*r = logRecord{
 		tp: l.TP, topic: append(r.topic[:0], l.Topic...), journal: s.id, seq: s.st.seq,
+		moves: l.moves, cores: uint16(s.cores),
 		start: l.marks.Start, high: l.marks.High, end: l.marks.End,
 		segs: r.segs[:0], tail: r.tail[:0], pending: r.pending[:0],
 		producers: l.producers.Encode(r.producers[:0]), epochs: l.epochs.Encode(r.epochs[:0]),
@@ -187,9 +199,6 @@ func (s *Shard) sweepLog(l *Log) {
 			r.pending = g.appendPending(r.pending)
 		}
 	}
-	w.buf = appendLogRecord(w.buf, r)
-	w.logs++
-	s.sweepWants(l)
 }
 
 // segRecord is a segment as it will be on disk when this sweep is done.
@@ -294,7 +303,7 @@ func (s *Shard) writeCheckpoint() {
 	w.flushed, w.written = s.now.Mono, size
 	putCheckpointHead(parts[0], s.o.Directory, size, &checkpointHead{
 		boot: s.boot, core: uint16(s.core), cores: uint16(s.cores), clean: w.final,
-		replay: w.replay, journal: s.id, logs: w.logs,
+		replay: w.replay, journal: s.id, logs: w.logs, moves: w.moves,
 	})
 	w.index = slices.DeleteFunc(w.index, func(i indexWrite) bool {
 		return i.seg.removed || i.seg.gone && !i.seg.onDisk || i.seg.log.dropped
@@ -362,6 +371,7 @@ func (s *Shard) checkpointed(d checkpointDone) {
 		t.index[i].seg.persisted(&t.index[i])
 	}
 	s.missing = 0
+	s.shared.moves.swept[s.core].Store(w.number)
 	s.j.recycle(w.free)
 	w.state = sweepIdle
 	w.index, w.rest, w.parts = t.index, t.rest, nil

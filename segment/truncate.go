@@ -10,7 +10,7 @@ func (s *Shard) Truncate(l *Log, to int64, epoch int32) Seq {
 	if to >= l.marks.End {
 		return s.st.durable
 	}
-	h := entryHeader{kind: kindTruncate, tp: l.TP, offset: to, epoch: epoch}
+	h := entryHeader{kind: kindTruncate, tp: l.TP, offset: to, epoch: epoch, moves: uint16(l.moves)}
 	seq := s.stage(l, &h, nil, l.tail.end, 0)
 	s.forgetAbove(l, to)
 	l.cut(to)

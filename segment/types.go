@@ -113,6 +113,8 @@ type Report struct {
 	Direct      bool     // the file system has O_DIRECT
 	SyncAfter   bool     // commits are written and then synced: faster here than RWF_DSYNC
 	Notes       []string // what an operator should know
+	// Moved are the logs that are not where CoreOf says, and their cores.
+	Moved map[protocol.TopicPartition]int
 }
 
 // Seq numbers the staged entries of a shard; it only grows. Durable names the last

@@ -18,6 +18,8 @@ const (
 	RecycleEarly = false
 	// ReleaseEarly: journal files of earlier openings go back at once.
 	ReleaseEarly = false
+	// MoveEarly: a partition's new core acknowledges before the move is durable.
+	MoveEarly = false
 	// UnloggedStart: a new start offset is not written to the journal.
 	UnloggedStart = false
 )

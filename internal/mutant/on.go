@@ -7,7 +7,7 @@ var (
 	AckEarly, HighEarly, ShortIsWhole, RetrySync           bool
 	SkipDirSync, RecycleEarly, ReleaseEarly, UnloggedStart bool
 	CheckpointFirst, SkipRenameSync, RetryCheckpoint       bool
-	LateReplay, RemoveEarly                                bool
+	LateReplay, RemoveEarly, MoveEarly                     bool
 	WeakRemove, CleanUnsynced, TrustCold, ReplayUnsynced   bool
 	PastHole, StaleLap, TrustTail, ByName, ForgetProducers bool
 	DrainAlone, CommitEarly                                bool
@@ -31,6 +31,7 @@ var All = []Mutant{
 	{"forget-producers", &ForgetProducers}, {"drain-alone", &DrainAlone},
 	{"commit-early", &CommitEarly}, {"weak-remove", &WeakRemove}, {"clean-unsynced", &CleanUnsynced},
 	{"trust-cold", &TrustCold}, {"replay-unsynced", &ReplayUnsynced},
+	{"move-early", &MoveEarly},
 }
 
 // Use switches m on, and all others off.

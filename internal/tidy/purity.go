@@ -15,23 +15,25 @@ var pure = []string{"engine", "segment", "protocol", "replication", "raftmeta"}
 // impure are the exceptions: files, or packages, where the effects happen. Each
 // has its reason.
 var impure = map[string]string{
-	"raftmeta/hraft":     "hashicorp/raft keeps its own goroutines and clock",
-	"engine/driver.go":   "the one place where a core meets a thread",
-	"engine/broker.go":   "starts and stops the threads",
-	"engine/helpers.go":  "the helpers that run jobs off the cores",
-	"engine/mail.go":     "how other goroutines enter a core",
-	"engine/identity.go": "start-up, before the cores run",
-	"engine/stepped.go":  "a broker without threads, for the simulator to drive",
-	"segment/probe.go":   "measures the disk at start, before the cores run",
-	"segment/open.go":    "recovery, before the cores run",
-	"engine/snapshot.go": "asks the cores from another goroutine",
-	"raftmeta/local.go":  "a quorum for tests and simulation, entered from any goroutine",
+	"raftmeta/hraft":        "hashicorp/raft keeps its own goroutines and clock",
+	"engine/driver.go":      "the one place where a core meets a thread",
+	"engine/broker.go":      "starts and stops the threads",
+	"engine/helpers.go":     "the helpers that run jobs off the cores",
+	"engine/mail.go":        "how other goroutines enter a core",
+	"engine/identity.go":    "start-up, before the cores run",
+	"engine/stepped.go":     "a broker without threads, for the simulator to drive",
+	"segment/probe.go":      "measures the disk at start, before the cores run",
+	"segment/open.go":       "recovery, before the cores run",
+	"engine/snapshot.go":    "asks the cores from another goroutine",
+	"engine/move_broker.go": "asks the cores from another goroutine",
+	"raftmeta/local.go":     "a quorum for tests and simulation, entered from any goroutine",
 }
 
 // permitted are single effects in files that else are a core's code.
 var permitted = map[string]string{
 	"segment/shard.go sync.Mutex":        "held by jobs, which helpers run; one for a moment when a topic goes",
 	"segment/clean_book.go sync.Mutex":   "held by jobs that write the book of the cleaner",
+	"segment/move_book.go sync.Mutex":    "held by jobs that write the book; one for a moment when a log arrives",
 	"segment/journal_list.go sync.Mutex": "held by jobs that write the list of journal files",
 }
 

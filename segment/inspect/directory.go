@@ -26,6 +26,7 @@ type survey struct {
 	logs  map[protocol.TopicPartition]*segment.LogInfo // the newest of each
 	from  map[protocol.TopicPartition]string           // the checkpoint that has it
 	files []segment.JournalInfo
+	moves uint64 // generation of the book of moves that checkpoints rely on
 
 	replay map[uint64]uint64
 }
@@ -36,8 +37,8 @@ func (t *Tool) directory(dir string) error {
 		logs: map[protocol.TopicPartition]*segment.LogInfo{}, replay: map[uint64]uint64{},
 		from: map[protocol.TopicPartition]string{}}
 	for _, step := range []func() error{
-		s.properties, s.boot, s.checkpoints, s.cleaner, s.names, s.summary, s.journals, s.partitions,
-		s.digests,
+		s.properties, s.boot, s.checkpoints, s.moved, s.cleaner, s.names, s.summary, s.journals,
+		s.partitions, s.digests,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -138,10 +139,10 @@ func (s *survey) checkpoints() error {
 		if found[boot] == c.Cores && boot >= s.head.Base {
 			s.head.Base, s.head.Clean = boot, clean[boot]
 		}
-		s.replay[c.Journal] = c.Replay
+		s.replay[c.Journal], s.moves = c.Replay, max(s.moves, c.Moves)
 		for i := range c.Logs {
 			l := &c.Logs[i]
-			if have := s.logs[l.TP]; have == nil || have.Journal>>16 < l.Journal>>16 {
+			if have := s.logs[l.TP]; have == nil || have.Older(l) {
 				s.logs[l.TP], s.from[l.TP] = l, path
 			}
 		}
@@ -183,7 +184,8 @@ func (t *Tool) checkpoint(path string, id *[16]byte) (*segment.CheckpointInfo, e
 func newLog(file string, l *segment.LogInfo) *Log {
 	out := &Log{
 		Type: "log", File: file, Topic: l.Topic, Partition: l.TP.Partition, TopicID: l.TP.Topic.String(),
-		Start: l.Start, High: l.High, End: l.End, Journal: l.Journal, Entry: l.Entry, Tail: len(l.Tail),
+		Start: l.Start, High: l.High, End: l.End, Journal: l.Journal, Entry: l.Entry, Moves: l.Moves,
+		Tail:     len(l.Tail),
 		Segments: []Segment{}, Producers: []Producer{}, Epochs: []Epoch{},
 	}
 	for i := range l.Segments {

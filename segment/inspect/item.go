@@ -86,6 +86,7 @@ type Log struct {
 	End       int64      `json:"endOffset"`
 	Journal   uint64     `json:"journal"`
 	Entry     uint64     `json:"entry"`
+	Moves     uint32     `json:"moves"` // how often it went to another core
 	Tail      int        `json:"tailBytes"`
 	Segments  []Segment  `json:"segments"`
 	Producers []Producer `json:"producers"`
