@@ -33,9 +33,13 @@ func (c *Core) produce(cn *conn, seq uint32, h *hot.Header, body []byte) {
 	for rq.NextTopic() {
 		remote = c.planTopic(t, rq, refuse, internal) || remote
 	}
-	if remote {
+	if remote || t.waits {
 		cn.rx.Hold()
 		t.rx = cn.rx
+	}
+	if t.waits {
+		c.holdProduce(cn, t)
+		return
 	}
 	c.start(t)
 }
@@ -64,11 +68,11 @@ func (c *Core) planTopic(t *produceTask, rq *hot.ProduceRequest, refuse protocol
 			p.code = protocol.InvalidTopicException
 		default:
 			p.tp.Topic = top.meta.ID
-			core := top.parts[p.tp.Partition].core
-			p.core = int32(core)
-			s := &t.shares[core]
-			s.used = true
-			remote = remote || core != c.id
+			pl := &top.parts[p.tp.Partition]
+			p.core = int32(pl.core)
+			t.shares[pl.core].used = true
+			t.waits = t.waits || pl.closed
+			remote = remote || pl.core != c.id
 		}
 		t.parts = append(t.parts, p)
 	}
@@ -77,6 +81,8 @@ func (c *Core) planTopic(t *produceTask, rq *hot.ProduceRequest, refuse protocol
 
 // start hands the shares to their cores.
 func (c *Core) start(t *produceTask) {
+	t.age = c.produces.age
+	c.produces.flying[t.age]++
 	for i := range t.shares {
 		if t.shares[i].used {
 			t.pending++
@@ -278,7 +284,7 @@ func (c *Core) finishProduce(t *produceTask) {
 		c.releaseRx(t.rx)
 		t.rx = nil
 	}
-	defer c.produces.put(t)
+	defer c.produces.put(c, t)
 	cn, a := c.pendingAnswer(t.to)
 	if cn == nil {
 		return

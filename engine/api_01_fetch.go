@@ -108,6 +108,10 @@ func (b *fetchBook) shareDone(c *Core, t *fetchTask) {
 		b.finish(c, t)
 		return
 	}
+	if t.moved() {
+		b.replan(c, t)
+		return
+	}
 	if b.enough(c, t) {
 		c.answerFetch(t, protocol.None, 0)
 		return
@@ -117,6 +121,16 @@ func (b *fetchBook) shareDone(c *Core, t *fetchTask) {
 		return
 	}
 	b.park(c, t)
+}
+
+// moved says whether a share went where a partition is no more.
+func (t *fetchTask) moved() bool {
+	for _, s := range t.shares {
+		if s != nil && len(s.reads) > 0 && s.moved {
+			return true
+		}
+	}
+	return false
 }
 
 // park waits for more. What was read is given back: it is read again, with what has come,
@@ -180,7 +194,7 @@ func (b *fetchBook) expired(c *Core, t *fetchTask) {
 		b.parked--
 		t.late = true
 		b.gather(c, t)
-	case fetchGathering:
+	case fetchGathering, fetchMoving:
 		t.late = true
 	}
 }
@@ -188,7 +202,7 @@ func (b *fetchBook) expired(c *Core, t *fetchTask) {
 // answered ends a task whose answer is out, or whose connection is gone.
 func (b *fetchBook) answered(c *Core, t *fetchTask) {
 	switch t.state {
-	case fetchGathering:
+	case fetchGathering, fetchMoving:
 		t.state = fetchDropped // the last share ends it
 	case fetchParked:
 		b.parked--
@@ -226,11 +240,16 @@ func (b *fetchBook) closeSession(t *fetchTask) {
 }
 
 // freed takes a share home from its owner.
-func (b *fetchBook) freed(s *fetchShare) {
+func (b *fetchBook) freed(c *Core, s *fetchShare) {
+	t := s.task
 	s.lent = false
-	s.task.out--
-	if s.task.out == 0 {
-		b.put(s.task)
+	t.out--
+	switch {
+	case t.out > 0:
+	case t.recalled:
+		b.replanned(c, t)
+	default:
+		b.put(t)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 
 	"millrace/internal/arena"
 	"millrace/netio"
+	"millrace/protocol"
 	"millrace/raftmeta"
 	"millrace/segment"
 )
@@ -39,6 +40,7 @@ type Broker struct {
 	jobs        *jobPool
 	unlock      []func() error
 	directory   [16]byte // directory.id of meta.properties
+	placed      map[protocol.TopicPartition]int
 
 	fatal   chan error
 	once    sync.Once
@@ -134,7 +136,7 @@ func (b *Broker) openStorage() error {
 	if err != nil {
 		return err
 	}
-	b.shards, b.directory = shards, directory
+	b.shards, b.directory, b.placed = shards, directory, rep.Moved
 	b.mayHaveLost = b.cfg.Durability == segment.Write && !rep.Clean && rep.Logs > 0
 	b.report(rep)
 	return b.forgetStates()
@@ -264,7 +266,7 @@ func (b *Broker) buildCores(wake func(core int), addrs func(fd int32) (local, re
 	for i := range b.cfg.Cores {
 		p := parts{
 			id: i, cfg: &b.cfg, pool: b.pools[i], quorum: b.quorum,
-			dir: b.directory, bound: b.bound, addrs: addrs,
+			dir: b.directory, bound: b.bound, addrs: addrs, placed: b.placed,
 		}
 		if i < len(b.shards) {
 			p.shard = b.shards[i]

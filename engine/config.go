@@ -6,6 +6,7 @@ import (
 	"millrace/internal/arena"
 	"millrace/internal/clock"
 	"millrace/internal/vfs"
+	"millrace/protocol"
 	"millrace/raftmeta"
 	"millrace/segment"
 )
@@ -127,4 +128,5 @@ type parts struct {
 	quorum raftmeta.Quorum
 	bound  []Listener // with the ports that were really bound
 	addrs  func(fd int32) (local, remote string)
+	placed map[protocol.TopicPartition]int
 }

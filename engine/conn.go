@@ -58,6 +58,7 @@ type conn struct {
 	tail      uint32   // next to hand out
 	exclusive bool     // a request that does not overlap is outstanding
 	fetching  bool     // a Fetch is outstanding: its session takes one at a time
+	held      bool     // a Produce waits for a partition that moves between cores
 
 	pieces  []netio.Vec // being sent, from pieceAt on
 	pieceAt int

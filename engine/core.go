@@ -54,7 +54,9 @@ type Core struct {
 	pool  *arena.Pool
 	shard *segment.Shard // nil: this core has no journal and owns no partitions
 	meta  raftmeta.Quorum
-	bound []Listener
+	// placed are the partitions that were moved before this start. Nobody changes it.
+	placed map[protocol.TopicPartition]int
+	bound  []Listener
 
 	directory [16]byte // directory.id
 
@@ -72,6 +74,7 @@ type Core struct {
 	kitchen    kitchen
 	fetches    fetchBook
 	groups     groupBook
+	moves      moves
 	pids       producerIDs
 	configs    *configdef.Resolver
 	ready      []*conn       // may dispatch again
@@ -81,6 +84,7 @@ type Core struct {
 	feedAt     clock.Instant // when the starved are looked at again
 	rxBytes    int64         // of receive buffers, with those that requests still hold
 	open       *atomic.Int64 // connections of all cores, and those on their way to one
+	traveling  *atomic.Int64 // partitions on their way from one core to another
 	stopping   bool
 	calm       int // steps of stopping at which no core had a connection
 	draining   bool
@@ -105,7 +109,7 @@ type Core struct {
 func newCore(p parts) *Core {
 	c := &Core{
 		id: p.id, cfg: p.cfg, pool: p.pool, shard: p.shard, meta: p.quorum,
-		bound: p.bound, addrs: p.addrs, directory: p.dir, apis: &apis, faults: newFaultLog(p.cfg.Log),
+		placed: p.placed, bound: p.bound, addrs: p.addrs, directory: p.dir, apis: &apis, faults: newFaultLog(p.cfg.Log),
 		configs: newResolver(p.cfg),
 	}
 	c.stats.Index = p.id
@@ -123,9 +127,9 @@ func newCore(p parts) *Core {
 // link joins the cores of one broker.
 func link(cores []*Core) {
 	n := len(cores)
-	open := new(atomic.Int64)
+	open, traveling := new(atomic.Int64), new(atomic.Int64)
 	for _, c := range cores {
-		c.open = open
+		c.open, c.traveling = open, traveling
 		c.peers = cores
 		c.boxes = make([]*mailbox, n)
 		c.from = make([]*mailbox, n)
@@ -238,6 +242,9 @@ func (c *Core) complete(d *netio.Completion) {
 func (c *Core) settle() {
 	if c.shard == nil {
 		return
+	}
+	if c.moves.out != nil {
+		c.moveStep()
 	}
 	c.acks.settle(c)
 	for _, l := range c.shard.Advanced() {
@@ -380,7 +387,7 @@ func (c *Core) take(l letter, from int) {
 	case letterFetchDone:
 		c.fetches.release(c, l.share, from)
 	case letterFetchFree:
-		c.fetches.freed(l.share)
+		c.fetches.freed(c, l.share)
 	case letterFetchNotify:
 		c.fetches.notified(c, l.share)
 	}

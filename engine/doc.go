@@ -19,7 +19,8 @@
 //	    Only Produce and Fetch overlap; every other request waits until the earlier
 //	    ones are answered and holds up the later ones.
 //	I2  A partition, a connection and a group belong to one core. Other cores reach
-//	    them by mail only.
+//	    them by mail only. Every core knows where a partition is; that changes only while
+//	    no request on it is under way (move.go).
 //	I3  No answer tells of records that a crash could take: produce answers wait for
 //	    Shard.Durable, fetch answers end at Marks.High.
 //	I4  Every request is answered exactly once, or its connection is closed.

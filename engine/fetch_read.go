@@ -15,7 +15,7 @@ const pinnedPiece = 16 << 10
 func (b *fetchBook) serve(c *Core, s *fetchShare) {
 	b.unpin(c, s)
 	s.use++
-	s.notified, s.thirsty = false, false
+	s.notified, s.thirsty, s.moved = false, false, false
 	left := s.maxBytes
 	first := true
 	switch pins := c.pinMax(); {
@@ -48,6 +48,7 @@ func (b *fetchBook) readOne(c *Core, s *fetchShare, i, most int, first bool) {
 	part := c.topics.find(r.tp)
 	if part == nil {
 		r.code = protocol.UnknownTopicOrPartition
+		s.moved = s.moved || c.topics.hasMoved(r.tp)
 		return
 	}
 	if r.epoch >= 0 && r.epoch != part.epoch {
@@ -63,8 +64,8 @@ func (b *fetchBook) readOne(c *Core, s *fetchShare, i, most int, first bool) {
 	if r.stable {
 		limit = m.Stable
 	}
-	if r.offset > limit && r.offset <= m.End {
-		b.watch(s, i, part) // written, not yet readable
+	if r.offset > limit && r.offset <= m.End || part.frozen {
+		b.watch(s, i, part) // written, not yet readable; or to be read elsewhere
 		return
 	}
 	if most <= 0 && !first {

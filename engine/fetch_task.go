@@ -26,12 +26,13 @@ type fetchTask struct {
 	ticket      session.Ticket
 	ticketed    bool
 
-	items   []fetchItem
-	shares  []*fetchShare // by core; made when first needed
-	pending int           // shares being read
-	out     int           // remote shares that must come back before the task is free
-	cuts    []fetchCut
-	next    *fetchTask
+	items    []fetchItem
+	shares   []*fetchShare // by core; made when first needed
+	pending  int           // shares being read
+	out      int           // remote shares that must come back before the task is free
+	recalled bool          // they do, to be sent elsewhere
+	cuts     []fetchCut
+	next     *fetchTask
 }
 
 type fetchState uint8
@@ -42,6 +43,7 @@ const (
 	fetchParked
 	fetchAnswered // being sent
 	fetchDropped  // the connection is gone while shares are out
+	fetchMoving   // a partition is elsewhere: the shares are called back
 )
 
 // fetchItem is one partition of the request, at home.
@@ -75,6 +77,7 @@ type fetchShare struct {
 	watchAll bool // partitions with too little are waited for, too
 	notified bool
 	thirsty  bool // nothing was read, because readers hold too much
+	moved    bool // a partition is another core's
 	lent     bool // is with the other core
 }
 
@@ -143,7 +146,7 @@ func (b *fetchBook) take(c *Core) *fetchTask {
 	t.next = nil
 	t.items, t.cuts = t.items[:0], t.cuts[:0]
 	t.pending, t.out = 0, 0
-	t.late, t.again, t.ticketed = false, false, false
+	t.late, t.again, t.ticketed, t.recalled = false, false, false, false
 	return t
 }
 

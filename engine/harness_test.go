@@ -167,7 +167,7 @@ func (r *rig) do(core int, op *netio.Op) {
 		r.feed(op.Fd)
 	case netio.OpCancel:
 		for _, e := range r.ends {
-			if e.recv != nil && e.recv.Tag == op.Target {
+			if e.core == core && e.recv != nil && e.recv.Tag == op.Target {
 				e.recv = nil
 				r.complete(core, op.Target, -int(syscall.ECANCELED))
 			}

@@ -20,6 +20,8 @@ type produceTask struct {
 	parts       []producePart
 	shares      []produceShare // by core
 	pending     int            // shares that are not done
+	age         uint8          // see produceBook.pass
+	waits       bool           // one of the partitions is on its way to another core
 	next        *produceTask
 }
 
@@ -59,6 +61,11 @@ type produceBook struct {
 	free *produceTask
 	hold []*produceShare // wait until storage admits them; in order
 	last segment.Seq     // newest staged entry
+
+	flying [2]int // tasks that have begun, by age
+	age    uint8
+	turned bool
+	fence  func(c *Core)
 }
 
 func (b *produceBook) init() {}
@@ -73,7 +80,7 @@ func (b *produceBook) take(cores, home int) *produceTask {
 	} else {
 		b.free = t.next
 	}
-	t.next, t.rx, t.pending = nil, nil, 0
+	t.next, t.rx, t.pending, t.waits = nil, nil, 0, false
 	t.names, t.topics, t.parts = t.names[:0], t.topics[:0], t.parts[:0]
 	for i := range t.shares {
 		s := &t.shares[i]
@@ -82,10 +89,14 @@ func (b *produceBook) take(cores, home int) *produceTask {
 	return t
 }
 
-func (b *produceBook) put(t *produceTask) {
+func (b *produceBook) put(c *Core, t *produceTask) {
 	clear(t.parts)
 	clear(t.topics)
 	t.next, b.free = b.free, t
+	b.flying[t.age]--
+	if b.fence != nil {
+		b.pass(c)
+	}
 }
 
 // answerMax is the room that the answer takes at most.

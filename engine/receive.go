@@ -187,7 +187,7 @@ func (c *Core) mayServe(cn *conn, frame []byte) bool {
 	if cn.inFlight() == 0 {
 		return true
 	}
-	if cn.exclusive || cn.inFlight() >= maxInFlight {
+	if cn.exclusive || cn.held || cn.inFlight() >= maxInFlight {
 		return false
 	}
 	switch protocol.Key(binary.BigEndian.Uint16(frame)) {

@@ -63,6 +63,11 @@ func (s *Stepped) Err() error {
 	return nil
 }
 
+// Move brings a partition to another core; done runs in a turn of core 0.
+func (s *Stepped) Move(topic string, partition int32, core int, done func(err error)) {
+	s.b.cores[0].inbox.Post(func(c *Core) { c.requestMove(topic, partition, core, done) })
+}
+
 // Stop begins a clean end. Cores are stepped on until they have ended; then Close.
 func (s *Stepped) Stop() {
 	for _, c := range s.b.cores {

@@ -46,7 +46,7 @@ func (c *Core) stop() {
 func (c *Core) stopStep() {
 	c.hangUpIdle(c.now.Mono >= c.drainUntil)
 	c.calm++
-	if c.open.Load() > 0 {
+	if c.open.Load() > 0 || c.traveling.Load() > 0 {
 		c.calm = 0
 	}
 	late := (c.now.Mono >= c.drainUntil+drainGrace || mutant.DrainAlone) && c.conns.live == 0

@@ -18,8 +18,9 @@ type topic struct {
 
 // place says where a partition lives.
 type place struct {
-	core int
-	part *partition // nil on other cores
+	core   int
+	part   *partition // nil on other cores
+	closed bool       // it is moving to another core: no request begins
 }
 
 // partition is one partition on the core that owns it.
@@ -34,7 +35,8 @@ type partition struct {
 	cooked   uint32    // and came out
 	served   bool      // some of them wait for storage
 	thirsty  bool      // see fetchBook.thirsty
-	gone     bool      // the topic was deleted
+	gone     bool      // the topic was deleted, or it is another core's now
+	frozen   bool      // it is about to become another core's
 
 	messagesIn, bytesIn, bytesOut uint64
 }
@@ -122,6 +124,10 @@ func (c *Core) update(top *topic, meta *raftmeta.Topic) {
 	for i := len(top.parts); i < len(meta.Partitions); i++ {
 		tp := protocol.TopicPartition{Topic: meta.ID, Partition: int32(i)}
 		pl := place{core: segment.CoreOf(tp, c.cfg.Journals)}
+		if core, moved := c.placed[tp]; moved {
+			pl.core = core
+		}
+		pl.closed = c.moves.closes(tp)
 		if pl.core == c.id {
 			pl.part = c.newPartition(top, tp, lc)
 		}

@@ -15,8 +15,8 @@ type spot struct {
 }
 
 // visit runs fn for every spot on the core that owns it, and then done here. The
-// partition is nil when it is gone by then. fn calls ok exactly once per spot, now or
-// later, on its core; answers go to distinct places, so no two cores write to one.
+// partition is nil when it is gone by then; one that moves is waited for. fn calls ok
+// exactly once per spot, now or later, on the core it got; answers go to distinct places, so no two cores write to one.
 func (c *Core) visit(spots []spot, fn func(on *Core, p *partition, at int, ok func()), done func()) {
 	byCore := make([][]spot, len(c.peers))
 	for _, s := range spots {
@@ -37,7 +37,9 @@ func (c *Core) visit(spots []spot, fn func(on *Core, p *partition, at int, ok fu
 			}
 		}
 		for _, s := range mine {
-			fn(on, on.topics.find(s.tp), s.at, one)
+			on.reach(s.tp, func(at *Core, p *partition) {
+				fn(at, p, s.at, func() { at.call(on.id, func(*Core) { one() }) })
+			})
 		}
 	}, done)
 }

@@ -98,7 +98,8 @@ func (r *runner) startAdmin(src *source) (*admin.Server, error) {
 	if r.admin == "" {
 		return nil, nil
 	}
-	web, err := admin.Start(admin.Options{Addr: r.admin, Source: src, Pprof: r.flags.pprof, Log: r.log})
+	web, err := admin.Start(admin.Options{
+		Addr: r.admin, Source: src, Mover: src, Pprof: r.flags.pprof, Log: r.log})
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, cli.Failed("the admin address %s is in use: choose another with --admin HOST:PORT", r.admin)
 	}

@@ -2,9 +2,11 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"sync/atomic"
 
 	"millrace/engine"
+	"millrace/internal/admin"
 	"millrace/internal/admin/status"
 
 	"golang.org/x/sys/unix"
@@ -54,4 +56,20 @@ func (s *source) Snapshot() (*status.Snapshot, error) {
 		snap.Broker.DiskTotal = int64(fs.Blocks) * fs.Bsize
 	}
 	return snap, nil
+}
+
+// Move implements admin.Mover.
+func (s *source) Move(topic string, partition int32, core int) error {
+	if err := s.Ready(); err != nil {
+		return err
+	}
+	err := s.broker.Load().Move(topic, partition, core)
+	switch {
+	case errors.Is(err, engine.ErrNoPartition), errors.Is(err, engine.ErrNoCore):
+		return fmt.Errorf("%w: %w", admin.ErrNotThere, err)
+	case errors.Is(err, engine.ErrMoving), errors.Is(err, engine.ErrStaysPut),
+		errors.Is(err, engine.ErrMoveFailed):
+		return fmt.Errorf("%w: %w", admin.ErrNotNow, err)
+	}
+	return err
 }

@@ -37,6 +37,7 @@ const DefaultMaxSeries = 2000
 type Options struct {
 	Addr      string // HOST:PORT; port 0 picks a free one
 	Source    status.Source
+	Mover     Mover // nil: partitions cannot be moved
 	Pprof     bool
 	MaxSeries int // 0 = DefaultMaxSeries
 	Log       *slog.Logger
@@ -103,6 +104,10 @@ func Handler(o Options) http.Handler {
 	mux.HandleFunc("GET /readyz", probe(ready(o.Source)))
 	mux.HandleFunc("GET /v1/status/ready", probe(ready(o.Source)))
 	mux.HandleFunc("GET /v1/status", statusJSON(src))
+	mux.HandleFunc("GET /v1/partitions", partitionsJSON(src))
+	if o.Mover != nil {
+		mux.HandleFunc("POST /v1/partitions/move", move(o.Mover))
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{
 		MaxRequestsInFlight: maxScrapes,
 		ErrorHandling:       promhttp.ContinueOnError,
@@ -143,7 +148,7 @@ func probe(check func() error) http.HandlerFunc {
 
 func index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	fmt.Fprint(w, "millrace admin\n\n/healthz\n/readyz\n/metrics\n/v1/status\n")
+	fmt.Fprint(w, "millrace admin\n\n/healthz\n/readyz\n/metrics\n/v1/status\n/v1/partitions\n")
 }
 
 func statusJSON(src *shared) http.HandlerFunc {

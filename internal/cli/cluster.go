@@ -13,7 +13,7 @@ import (
 
 func clusterCommand(a *app) *cobra.Command {
 	return Noun("cluster", "Show brokers, health, disk use and API versions",
-		clusterInfo(a), clusterHealth(a), clusterLogDirs(a), clusterVersions(a))
+		clusterInfo(a), clusterHealth(a), clusterLogDirs(a), clusterVersions(a), clusterCores(a), clusterMove(a))
 }
 
 type brokerRow struct {
