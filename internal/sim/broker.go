@@ -94,6 +94,7 @@ type brokerRun struct {
 	churns    []*simChurn
 	members   []*simMember
 	trimmers  []*simTrimmer
+	moves     *rand.Rand // chance of moves between cores; nil: there are none
 }
 
 // dataTopic is a topic whose records are followed. It is never deleted.
@@ -128,7 +129,7 @@ func (b *brokerRun) check(ok bool, format string, args ...any) {
 
 func newBrokerRun(o Broker) *brokerRun {
 	w := New(o.Seed)
-	b := &brokerRun{o: o, w: w, rng: w.Rand(), fs: vfs.Faulty(w.Disk)}
+	b := &brokerRun{o: o, w: w, rng: w.Rand(), fs: vfs.Faulty(w.Disk), moves: newMoves(o.Seed)}
 	b.fs.Sleep = func(time.Duration) {}
 	if b.rng.IntN(5) == 0 {
 		b.durability = segment.Write

@@ -19,6 +19,7 @@ func (b *brokerRun) live() {
 	if b.rng.IntN(3) == 0 {
 		b.soon(b.setClock)
 	}
+	b.moveAbout()
 	switch b.rng.IntN(7) {
 	case 0:
 		b.run(events, never)

@@ -117,13 +117,15 @@ type store struct {
 	trying  bool      // on a copy, which may have lost anything
 	trouble *disorder // ordered in this life
 	aging   aging
+	moves   *rand.Rand // chance of moves between shards; nil: there are none
+	onWay   int        // logs between two shards
 }
 
 const dataDir = "/data"
 
 func newStore(o Storage) *store {
 	w := New(o.Seed)
-	s := &store{o: o, w: w, rng: w.Rand(), deleted: map[protocol.TopicID]bool{}}
+	s := &store{o: o, w: w, rng: w.Rand(), deleted: map[protocol.TopicID]bool{}, moves: newMoves(o.Seed)}
 	s.fs = vfs.Faulty(w.Disk)
 	s.fs.Sleep = func(time.Duration) {}
 	if s.rng.IntN(4) == 0 {
@@ -234,14 +236,14 @@ func (s *store) known() segment.Known {
 
 // begin joins the model with the shards of a new life.
 func (s *store) begin(shards []*segment.Shard, report segment.Report) {
-	s.shards, s.cores = shards, nil
+	s.shards, s.cores, s.onWay = shards, nil, 0
 	s.w.Tally[Lives]++
 	if s.aging.begin(s.w.now) { // the clock was set: producers may have been forgotten
 		s.renewClients()
 	}
 	for i, shard := range shards {
 		shard.ConfigureCleaner(s.cleaner())
-		c := &shardCore{s: s, shard: shard, pool: s.pools[i]}
+		c := &shardCore{s: s, number: i, shard: shard, pool: s.pools[i]}
 		c.core = s.w.AddCore(c.turn)
 		c.core.ring.Files = s.fs
 		s.cores = append(s.cores, c)
@@ -262,9 +264,10 @@ func (s *store) begin(shards []*segment.Shard, report segment.Report) {
 
 // attach finds or makes a partition's log.
 func (s *store) attach(p *part) {
-	p.core = s.cores[segment.CoreOf(p.tp, len(s.cores))]
-	p.log = p.core.shard.Find(p.tp)
+	p.core, p.log, p.frozen = nil, nil, false
+	s.place(p)
 	if p.log == nil {
+		p.core = s.cores[segment.CoreOf(p.tp, len(s.cores))]
 		p.log = p.core.shard.Create(p.tp, p.topic.name, p.topic.cfg)
 	}
 	p.core.parts = append(p.core.parts, p)

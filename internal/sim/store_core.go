@@ -13,11 +13,15 @@ import (
 
 // shardCore drives one shard as the engine does.
 type shardCore struct {
-	s     *store
-	core  *Core
-	shard *segment.Shard
-	pool  *arena.Pool
-	parts []*part
+	s      *store
+	number int
+	core   *Core
+	shard  *segment.Shard
+	pool   *arena.Pool
+	parts  []*part
+
+	move     *moveOn
+	arrivals []parcel
 
 	waits   []wait // in order of seq
 	reads   []*read
@@ -44,9 +48,12 @@ func (c *shardCore) turn(now clock.Now, done []netio.Completion) ([]netio.Op, []
 	}
 	c.settle()
 	c.sweeps()
+	c.goOn()
+	c.arrive()
 	c.checkMarks()
 	if !s.quiet {
 		c.work(now)
+		c.startMove()
 	}
 	c.readOn()
 	if s.o.AckEarly {

@@ -161,10 +161,11 @@ func (t *trial) readAll(shards []*segment.Shard) {
 	}
 	for _, topic := range s.topics {
 		for _, p := range topic.parts {
-			c := t.cores[segment.CoreOf(p.tp, len(shards))]
-			if l := c.shard.Find(p.tp); l != nil {
-				c.parts, c.logs = append(c.parts, p), append(c.logs, l)
-				t.cut = t.cut || l.Marks().End < p.acked || l.Marks().Start < p.start
+			for _, c := range t.cores {
+				if l := c.shard.Find(p.tp); l != nil {
+					c.parts, c.logs = append(c.parts, p), append(c.logs, l)
+					t.cut = t.cut || l.Marks().End < p.acked || l.Marks().Start < p.start
+				}
 			}
 		}
 	}

@@ -111,7 +111,7 @@ func (s *store) stop() {
 	s.quiet = true
 	settled := func() bool {
 		for _, c := range s.cores {
-			if len(c.waits) > 0 || len(c.reads) > 0 || len(c.pins) > 0 {
+			if len(c.waits) > 0 || len(c.reads) > 0 || len(c.pins) > 0 || c.traveling() {
 				return false
 			}
 		}

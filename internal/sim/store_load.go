@@ -19,7 +19,7 @@ func (c *shardCore) work(now clock.Now) {
 			break
 		}
 		p := c.parts[s.rng.IntN(len(c.parts))]
-		if p.dropped {
+		if p.dropped || p.frozen {
 			continue
 		}
 		switch n := s.rng.IntN(100); {
@@ -254,7 +254,9 @@ func (s *store) dropTopic() {
 	s.deleted[t.id] = true
 	for _, p := range t.parts {
 		p.dropped = true
-		p.core.shard.Drop(p.log)
+		if p.log != nil { // else it is on its way
+			p.core.shard.Drop(p.log)
+		}
 		p.core.core.wake()
 	}
 	s.w.Tally[Drops]++

@@ -38,6 +38,7 @@ type part struct {
 	noted   floor            // what was there when the last sweep ended
 	told    int64            // acknowledged once, before a power loss that may take it
 	dropped bool
+	frozen  bool    // it is about to go to another core
 	verify  *cursor // set while a recovery is checked
 
 	core *shardCore

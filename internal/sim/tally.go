@@ -36,6 +36,8 @@ const (
 	Topics
 	Trims // DeleteRecords
 	Grown // partitions added
+	Moved // partitions that went to another core
+	CalledOff
 	Connections
 	Garbage
 
@@ -92,6 +94,7 @@ var counterNames = [numCounters]string{
 	"rounds of compaction", "records compacted away, as seen by reads",
 	"batches produced", "batches acknowledged to clients", "batches sent again", "records consumed",
 	"offset commits", "assignments", "topics created", "record deletions", "partitions added",
+	"partitions moved to another core", "moves called off",
 	"connections", "rubbish requests",
 	"power losses", "kills", "clean stops", "power losses in recovery", "I/O errors in recovery",
 	"short transfers", "interrupted ops", "slow events", "disk hiccups", "writes torn by a crash",
@@ -149,7 +152,7 @@ var Scenarios = []Scenario{
 		Name: "storage",
 		Run:  func(seed uint64) (Result, error) { return RunStorage(Storage{Seed: seed}) },
 		Must: []Counter{
-			Appends, Acks, Reads, ColdReads, Finds, Duplicates, Retried, Drops, Checked, Cleanings, Compacted,
+			Appends, Acks, Reads, ColdReads, Finds, Duplicates, Retried, Drops, Checked, Cleanings, Compacted, Moved,
 			PowerLosses, Kills, CleanStops, RecoveryCuts, RecoveryErrors, Short, Again, Slow, Hiccups, Torn, Sectors,
 			Entries, Lost, Weak, JournalErrors, SegmentErrors, IndexErrors, CheckpointErrors,
 			DirectoryErrors, ReadErrors, Full, FlipsRefused, FlipsDetected, FlipsHarmless, LiesRefused, Jumps,
@@ -159,7 +162,7 @@ var Scenarios = []Scenario{
 		Name: "broker",
 		Run:  func(seed uint64) (Result, error) { return RunBroker(Broker{Seed: seed}) },
 		Must: []Counter{
-			Produced, Acked, Resent, Consumed, Commits, Assigned, Topics, Trims, Grown, Garbage,
+			Produced, Acked, Resent, Consumed, Commits, Assigned, Topics, Trims, Grown, Moved, Garbage,
 			PowerLosses, Kills, CleanStops, RecoveryCuts, Short, Again, Slow, Hiccups, Torn, Sectors,
 			Entries, Weak, Cleanings, Compacted, JournalErrors, SegmentErrors, Full, Jumps, Cuts, HalfOpen,
 			Stalls,
