@@ -120,12 +120,9 @@ func (c *Course) LoadAt(ctx context.Context, addr string, pid int, file, only st
 	return sample, nil
 }
 
-// fail notes why there is no figure: what the program said, else why it ended.
+// fail notes why there is no figure: what the program said first, else why it ended.
 func (s *Sample) fail(runErr error, said string, readErr error) *Sample {
-	s.Failed = strings.TrimSpace(said)
-	if i := strings.LastIndexByte(s.Failed, '\n'); i >= 0 {
-		s.Failed = s.Failed[i+1:]
-	}
+	s.Failed, _, _ = strings.Cut(strings.TrimSpace(said), "\n")
 	if s.Failed == "" {
 		s.Failed = fmt.Sprint(errors.Join(runErr, readErr))
 	}
