@@ -108,6 +108,19 @@ func newProducer(l *load, n int) (*producer, error) {
 	return p, nil
 }
 
+// identify asks for the producer's id before the load: a cluster's first transaction makes a topic.
+func (p *producer) identify(ctx context.Context) error {
+	if !p.l.w.Idempotence {
+		return nil
+	}
+	within, cancel := context.WithTimeout(ctx, assignLimit)
+	defer cancel()
+	if _, _, err := p.cl.ProducerID(within); err != nil {
+		return fmt.Errorf("loadgen: the cluster gives no producer id: %w", err)
+	}
+	return nil
+}
+
 // buffered is how many messages the library may hold. Without a rate it is what fills the
 // requests in flight; with one it is what a broker that stalls for ten seconds lets gather.
 func (p *producer) buffered() int {

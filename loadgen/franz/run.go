@@ -150,6 +150,9 @@ func (l *load) prepare(ctx context.Context) error {
 				return err
 			}
 			l.writers = append(l.writers, p)
+			if err := p.identify(ctx); err != nil {
+				return err
+			}
 		}
 	}
 	if !w.Consumes() {
