@@ -41,7 +41,7 @@ func (r *run) conclude() (*result.Run, error) {
 	if v := out.Verified; v != nil && !v.Right() && failure == nil {
 		failure = ledger.ErrWrong
 	}
-	if len(out.Readers) == 1 {
+	if len(out.Readers) == 1 && out.Readers[0].Behind == 0 {
 		out.Readers = nil
 	}
 	return out, failure

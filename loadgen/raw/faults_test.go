@@ -167,6 +167,27 @@ func TestBrokerDiesForGood(t *testing.T) {
 	}
 }
 
+func TestBrokerHangs(t *testing.T) {
+	t.Parallel()
+	s := startStub(t, stub.Options{})
+	w := load(workload.Produce, s)
+	w.Duration = time.Minute
+	r, err := newRun(w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.hungAfter = time.Second
+	if err := r.prepare(context.Background(), nil); err != nil {
+		t.Fatal(err)
+	}
+	time.AfterFunc(500*time.Millisecond, func() { s.Hold(5 * time.Second) })
+	r.drive(context.Background())
+	out, err := r.conclude()
+	if err != nil || !strings.Contains(out.Partial, "no answer for 1s") || out.Acked == 0 {
+		t.Errorf("%v; partial %q, %d acknowledged", err, out.Partial, out.Acked)
+	}
+}
+
 func TestNobodyThere(t *testing.T) {
 	s := startStub(t, stub.Options{})
 	w := load(workload.Produce, s)

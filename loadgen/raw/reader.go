@@ -32,8 +32,8 @@ type consumer struct {
 
 	received, bytes int64
 	latency         *hdrhistogram.Histogram // of this consumer alone; nil: not wanted
-	began           int64                   // of a reader that catches up: this round
-	behind          int64                   // and how long the last whole one took
+	began           int64                   // of reading; of a reader that catches up: this round
+	behind          int64                   // how long it took to catch up, the last time
 	rounds          int
 	ended           bool
 }
@@ -254,14 +254,25 @@ func (r *reader) messages(now int64, p *position, v batch.View) (n int64, err er
 // maxInflated is the most that the records of one batch may hold.
 const maxInflated = 256 << 20
 
+// caughtUp says that the consumer has read up to the end of every partition that it last heard of.
+func (c *consumer) caughtUp() bool {
+	for _, p := range c.parts {
+		if !p.known || p.offset < p.high {
+			return false
+		}
+	}
+	return true
+}
+
 // round begins anew where that is wanted, and ends the run when all has been read.
 func (r *reader) round(now int64) {
 	c, run := r.c, r.t.run
+	if run.w.Backlog > 0 && c.behind == 0 && c.caughtUp() {
+		c.behind = now - c.began
+	}
 	if c.group.catchUp {
-		for _, p := range c.parts {
-			if !p.known || p.offset < p.high {
-				return
-			}
+		if !c.caughtUp() {
+			return
 		}
 		c.behind, c.began = now-c.began, now
 		c.rounds++

@@ -2,7 +2,6 @@ package raw
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -50,6 +49,8 @@ type run struct {
 	lastGood atomic.Int64 // when a request last succeeded
 	firstBad atomic.Int64 // when the first failed after that
 	patience time.Duration
+
+	hungAfter time.Duration
 }
 
 const (
@@ -60,8 +61,6 @@ const (
 	verifyPatience = time.Minute
 	// stoppedPatience is how long they are when the run was stopped.
 	stoppedPatience = time.Second
-	// badPatience is how long a load goes on in which every request fails.
-	badPatience = 10 * time.Second
 	// leaderPatience is how long a topic may take to have leaders.
 	leaderPatience = 30 * time.Second
 	// readOnlyTime bounds a check of what is on a topic: it ends when all has been read.
@@ -76,19 +75,9 @@ var codecs = map[string]batch.Codec{"none": batch.None, "gzip": batch.Gzip,
 // why. An error without a result means that it never began; one with a result that the generator
 // itself failed, or that a verify found something wrong (ledger.ErrWrong).
 func Run(ctx context.Context, w *workload.Workload, observers ...result.Observer) (*result.Run, error) {
-	if w.Client != workload.Raw {
-		return nil, fmt.Errorf("raw: the load is for the client %s", w.Client)
-	}
-	if err := w.Check(); err != nil {
+	r, err := newRun(w)
+	if err != nil {
 		return nil, err
-	}
-	r := &run{w: w, topics: w.TopicNames(), codec: codecs[w.Codec],
-		id: uint32(time.Now().UnixNano() / 1e6), patience: max(leastPatience, min(w.Duration, mostPatience)),
-		moved: make(chan string, 1),
-		fetch: fetchShape{waitMillis: int32(w.FetchWait.Milliseconds()), minBytes: 1,
-			maxBytes: int32(w.FetchBytes), committed: w.ReadCommitted}}
-	if w.Mode == workload.Verify {
-		r.patience = verifyPatience
 	}
 	if err := r.prepare(ctx, observers); err != nil {
 		for _, t := range r.threads {
@@ -98,6 +87,24 @@ func Run(ctx context.Context, w *workload.Workload, observers ...result.Observer
 	}
 	r.drive(ctx)
 	return r.conclude()
+}
+
+func newRun(w *workload.Workload) (*run, error) {
+	if w.Client != workload.Raw {
+		return nil, fmt.Errorf("raw: the load is for the client %s", w.Client)
+	}
+	if err := w.Check(); err != nil {
+		return nil, err
+	}
+	r := &run{w: w, topics: w.TopicNames(), codec: codecs[w.Codec],
+		id: uint32(time.Now().UnixNano() / 1e6), patience: max(leastPatience, min(w.Duration, mostPatience)),
+		moved: make(chan string, 1), hungAfter: hungPatience,
+		fetch: fetchShape{waitMillis: int32(w.FetchWait.Milliseconds()), minBytes: 1,
+			maxBytes: int32(w.FetchBytes), committed: w.ReadCommitted}}
+	if w.Mode == workload.Verify {
+		r.patience = verifyPatience
+	}
+	return r, nil
 }
 
 // prepare does everything that comes before the clock: brokers are asked, connections made,
@@ -379,90 +386,6 @@ func (r *run) drive(ctx context.Context) {
 	workers.Wait()
 	stop()
 	keepers.Wait()
-}
-
-// supervise follows leaders that move, and ends a load in which nothing succeeds.
-func (r *run) supervise(ctx context.Context) {
-	tick := time.NewTicker(250 * time.Millisecond)
-	defer tick.Stop()
-	why := ""
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case why = <-r.moved:
-			if r.m.Over(r.m.Now()) {
-				continue
-			}
-			r.follow(ctx, why)
-		case <-tick.C:
-			bad := r.firstBad.Load()
-			if bad > 0 && bad > r.lastGood.Load() && r.m.Now()-bad > int64(badPatience) {
-				r.m.Stop(fmt.Sprintf("every request has failed for %v; the last thing was: %s", badPatience,
-					nonEmpty(why, "see the errors")))
-			}
-		}
-	}
-}
-
-// follow asks for the leaders, a little later and again until all partitions have one.
-func (r *run) follow(ctx context.Context, why string) {
-	gone := 0
-	for wait := 50 * time.Millisecond; ctx.Err() == nil && !r.m.Over(r.m.Now()); {
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(wait):
-		}
-		wait = min(2*wait, time.Second)
-		to, err := r.cluster.metadata(ctx, r.routing.Load())
-		var missing *goneError
-		switch {
-		case errors.As(err, &missing):
-			// A broker that has just come back may not know the topics yet.
-			if gone++; gone >= 4 {
-				r.m.Stop(missing.Error() + "; " + why)
-				return
-			}
-			continue
-		case err != nil:
-			if bad := r.firstBad.Load(); bad > 0 && r.m.Now()-bad > int64(badPatience) {
-				r.m.Stop(fmt.Sprintf("no broker can be asked for %v: %v; %s", badPatience, err, why))
-				return
-			}
-			continue
-		case !to.whole() && wait < time.Second:
-			continue
-		}
-		r.deal(to)
-		if r.aged.Swap(false) {
-			if firsts, err := r.cluster.offsets(ctx, to, -2); err == nil {
-				r.firsts.Store(&firsts)
-			}
-		}
-		r.routing.Store(to)
-		r.generation.Add(1)
-		if !to.whole() {
-			r.leadersMoved(why) // again, until the rest has leaders, too
-		}
-		return
-	}
-}
-
-// leadersMoved has the leaders looked up; what says why.
-func (r *run) leadersMoved(what string) {
-	select {
-	case r.moved <- what:
-	default:
-	}
-}
-
-// good notes a thread's last success and first failure after it.
-func (r *run) good(good, bad int64) {
-	if good > r.lastGood.Load() {
-		r.lastGood.Store(good)
-	}
-	r.firstBad.Store(bad)
 }
 
 // mayRead says whether the backlog that consumers wait for is there.

@@ -3,6 +3,7 @@ package raw
 import (
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"time"
 	"unsafe"
 
@@ -30,6 +31,8 @@ type thread struct {
 	run     *run
 	rec     *measure.Recorder
 	members []member
+	talking []member // those of them that put load on the broker
+	oldest  atomic.Int64
 	timers  timers
 	dirty   []*wired // have frames to send
 	epoll   int
@@ -49,12 +52,17 @@ func newThread(r *run, kinds []measure.Kind) (*thread, error) {
 	if err != nil {
 		return nil, fmt.Errorf("raw: epoll: %w", err)
 	}
-	return &thread{run: r, rec: r.m.Recorder(kinds...), epoll: ep}, nil
+	t := &thread{run: r, rec: r.m.Recorder(kinds...), epoll: ep}
+	t.oldest.Store(never)
+	return t, nil
 }
 
 // join takes a member in and gives it its number.
 func (t *thread) join(m member) int32 {
 	t.members = append(t.members, m)
+	if _, idle := m.(*idler); !idle {
+		t.talking = append(t.talking, m)
+	}
 	return t.timers.grow()
 }
 
@@ -140,6 +148,7 @@ func (t *thread) turn(now int64) {
 	if now >= t.told+int64(longest) {
 		t.told = now
 		t.run.good(t.good, t.bad)
+		t.oldest.Store(t.awaited())
 	}
 	if g := t.run.generation.Load(); g != t.seen {
 		t.seen = g
@@ -165,7 +174,7 @@ func (t *thread) written() {
 }
 
 func (t *thread) lanesOver(now int64) bool {
-	for _, m := range t.members {
+	for _, m := range t.talking {
 		if l, ok := m.(*lane); ok && !l.over(now) {
 			return false
 		}
@@ -185,7 +194,7 @@ func (t *thread) allOver(now int64) bool {
 // gauges are what is told of the moment at which an interval ends.
 func (t *thread) gauges() {
 	t.rec.InFlight, t.rec.Lag = 0, 0
-	for _, m := range t.members {
+	for _, m := range t.talking {
 		switch m := m.(type) {
 		case *lane:
 			t.rec.InFlight += int64(m.queued - m.answers)
@@ -193,6 +202,24 @@ func (t *thread) gauges() {
 			t.rec.Lag += m.lag()
 		}
 	}
+}
+
+// awaited is when the oldest request was sent that has no answer; never: none is under way.
+func (t *thread) awaited() int64 {
+	oldest := never
+	for _, m := range t.talking {
+		switch m := m.(type) {
+		case *lane:
+			if m.answers < m.queued {
+				oldest = min(oldest, m.slots[m.answers%uint64(len(m.slots))].sent)
+			}
+		case *reader:
+			if m.waiting {
+				oldest = min(oldest, m.asked)
+			}
+		}
+	}
+	return oldest
 }
 
 // send flushes what has been queued.
