@@ -85,7 +85,7 @@ type Options struct {
 	Heap  string // as for -Xmx; "1g" when empty
 	Extra map[string]string
 	Wipe  bool          // format a new, empty log directory
-	Wait  time.Duration // until it answers; a minute when 0
+	Wait  time.Duration // until it answers; three minutes at least, for a machine that is busy
 }
 
 // Broker is one running node.
@@ -183,7 +183,7 @@ func (j *Jars) launch(ctx context.Context, o Options, conf string) (*Broker, err
 		Addr: fmt.Sprintf("127.0.0.1:%d", o.Port), cmd: cmd, done: make(chan struct{}),
 	}
 	go func() { _ = cmd.Wait(); close(b.done) }()
-	if err := WaitPort(ctx, b.Addr, b.done, max(o.Wait, time.Minute)); err != nil {
+	if err := WaitPort(ctx, b.Addr, b.done, max(o.Wait, 3*time.Minute)); err != nil {
 		_ = b.Kill()
 		text, _ := os.ReadFile(log.Name())
 		return nil, fmt.Errorf("kafka: start: %w\n%s", err, text)

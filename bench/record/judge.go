@@ -182,12 +182,12 @@ func (c *Course) lead() string {
 	if c.Limits != nil && c.Limits.Steal > 0 {
 		text += fmt.Sprintf(" While the limits were measured the hypervisor took %.2f cores.", c.Limits.Steal)
 	}
-	text += fmt.Sprintf(" %d pairs of %v each, by the set “%s”.", c.Rounds, c.Seconds, c.Set)
+	text += fmt.Sprintf(" Up to %d pairs of %v each, by the set “%s”.", c.Rounds, c.Seconds, c.Set)
 	if c.stopped != "" {
 		text += " There are fewer pairs than planned: " + c.stopped + "."
 	}
 	if c.Keep {
-		text += " DISTURBED PAIRS COUNT HERE: THIS IS NO RECORD."
+		text += " DISTURBED PAIRS COUNT HERE, AND THE JVM IS COLD: THIS IS NO RECORD."
 	}
 	return text
 }

@@ -76,7 +76,7 @@ type Plan struct {
 	Budget      time.Duration // 0: as long as it takes
 	Rows        []int         // only these; all when empty
 	Fresh       bool
-	Keep        bool   // disturbed pairs count: for developing, never for a record
+	Keep        bool   // disturbed pairs count, JVMs are cold: for developing, never for a record
 	Results     string // directory of what is published
 	Document    string // file with the generated part; "": none
 	Repo, Work  string
@@ -84,8 +84,8 @@ type Plan struct {
 	Out         io.Writer
 }
 
-// NewPlan reads the environment: QUICK=1, CORE=1, PAIRS=n, SECONDS=n, MINUTES=n, ROWS=n,n,
-// FRESH=1, RESULTS=directory, DISTURBED=keep.
+// NewPlan reads the environment: QUICK=1, CORE=1, PAIRS=n, DURATION=5s, MINUTES=n, ROWS=n,n,
+// FRESH=1, RESULTS=directory, PUBLISH=1, DISTURBED=keep.
 func NewPlan(name string) (*Plan, error) {
 	out, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {
@@ -120,7 +120,6 @@ func NewPlan(name string) (*Plan, error) {
 func (p *Plan) environment() error {
 	for name, set := range map[string]func(n int){
 		"PAIRS":   func(n int) { p.Rounds = n },
-		"SECONDS": func(n int) { p.Seconds = time.Duration(n) * time.Second },
 		"MINUTES": func(n int) { p.Budget = time.Duration(n) * time.Minute },
 	} {
 		text := os.Getenv(name)
@@ -133,6 +132,13 @@ func (p *Plan) environment() error {
 		}
 		set(n)
 	}
+	if text := os.Getenv("DURATION"); text != "" {
+		d, err := time.ParseDuration(text)
+		if err != nil || d < time.Second || d > time.Hour {
+			return fmt.Errorf("record: DURATION=%s: want 1s to 1h", text)
+		}
+		p.Seconds = d
+	}
 	for _, text := range strings.FieldsFunc(os.Getenv("ROWS"), func(r rune) bool { return r == ',' }) {
 		n, err := strconv.Atoi(text)
 		if err != nil {
@@ -143,6 +149,9 @@ func (p *Plan) environment() error {
 	p.Fresh, p.Keep = os.Getenv("FRESH") != "", os.Getenv("DISTURBED") == "keep"
 	p.Results = filepath.Join(p.Repo, "bench/results")
 	p.Document = filepath.Join(p.Repo, "docs/BENCHMARKS.md")
+	if p.Keep {
+		p.WarmJVM = 8 * time.Second
+	}
 	if p.Set == Quick || p.Keep {
 		p.Results, p.Document = filepath.Join(p.Cache(), "record", p.id()), ""
 	}
@@ -173,7 +182,7 @@ func (p *Plan) Has(l *Load) bool {
 
 // For is how long a load is measured.
 func (p *Plan) For(l *Load) time.Duration {
-	if p.Set == Whole && l.Seconds > 0 && os.Getenv("SECONDS") == "" {
+	if p.Set == Whole && l.Seconds > 0 && os.Getenv("DURATION") == "" {
 		return l.Seconds
 	}
 	return p.Seconds

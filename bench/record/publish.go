@@ -82,38 +82,19 @@ const mostRuns = 900_000
 func (c *Course) compact() ([]byte, error) {
 	var last []byte
 	for _, intervals := range []bool{true, false} {
-		var all []Sample
-		for _, s := range c.Store.Samples {
-			x := *s
-			if s.Run != nil {
-				r := *s.Run
-				r.Latencies = nil
-				r.Options = nil // the command and the scenario say it
-				all = append(all, x)
-				for kind, l := range s.Run.Latencies {
-					if r.Latencies == nil {
-						r.Latencies = map[result.Kind]result.Summary{}
-					}
-					l.Histogram = ""
-					r.Latencies[kind] = l
-				}
-				if !intervals {
-					r.Intervals = nil
-				}
-				all[len(all)-1].Run = &r
-				continue
-			}
-			all = append(all, x)
-		}
 		var b bytes.Buffer
 		b.WriteString("[\n")
-		for i := range all { // one run per line
-			line, err := json.Marshal(&all[i])
+		for i, s := range c.Store.Samples { // one run per line
+			x := *s
+			if s.Run != nil {
+				x.Run = lean(s.Run, intervals)
+			}
+			line, err := json.Marshal(&x)
 			if err != nil {
 				return nil, fmt.Errorf("record: %w", err)
 			}
 			b.Write(line)
-			if i < len(all)-1 {
+			if i < len(c.Store.Samples)-1 {
 				b.WriteByte(',')
 			}
 			b.WriteByte('\n')
@@ -124,6 +105,26 @@ func (c *Course) compact() ([]byte, error) {
 		}
 	}
 	return last, nil
+}
+
+// lean is a run without what is large: histograms, options (the scenario has them), and of its
+// intervals what it has cost, or all of them.
+func lean(run *result.Run, intervals bool) *result.Run {
+	r := *run
+	r.Options, r.Intervals = nil, nil
+	r.Latencies = map[result.Kind]result.Summary{}
+	for kind, l := range run.Latencies {
+		l.Histogram = ""
+		r.Latencies[kind] = l
+	}
+	for _, v := range run.Intervals {
+		if !intervals {
+			break
+		}
+		v.Broker, v.Generator = nil, nil
+		r.Intervals = append(r.Intervals, v)
+	}
+	return &r
 }
 
 // Markers of the generated part of a document.
