@@ -27,6 +27,10 @@ func DefaultCleaner() CleanerConfig {
 	}
 }
 
+// cleanFull is how long cleaning waits for space. A change of the metadata has all logs looked
+// at, however often that comes.
+const cleanFull = 5 * time.Second
+
 // cleanQueue is how soon a core asks again that found all cleaners at work for others.
 const cleanQueue = time.Second
 
@@ -42,6 +46,7 @@ type cleaner struct {
 	logs    int           // compacted ones seen in this walk
 	seen    int           // and in the last one
 	queued  bool          // all cleaners were at work for other cores
+	full    clock.Instant // no round before: there was no space for what it writes
 	unswept bool          // some log would be due if a sweep had written its segments
 	swept   clock.Instant // when one was asked for
 	segs    []compact.Segment
@@ -149,7 +154,8 @@ func (s *Shard) choose() {
 		s.sw.first = true // nothing else may ask for a sweep for a long time
 		c.swept = s.now.Mono.Add(max(c.backoff(), time.Second))
 	}
-	if best != nil && !best.dropped && best != s.move.log && c.now == nil && !c.cfg.Disabled && !s.draining {
+	if best != nil && !best.dropped && best != s.move.log && c.now == nil && !c.cfg.Disabled &&
+		!s.draining && s.now.Mono >= c.full {
 		c.queued = !s.shared.cleaners.take(s.core, c.cfg.Threads)
 		if !c.queued {
 			s.startRound(best, state)

@@ -218,6 +218,7 @@ func (s *Shard) roundFailed(t *cleaning, err error) {
 	switch {
 	case l.dropped || missing || gone && !errors.Is(err, errOutput):
 	case noSpace(err):
+		s.clean.full = s.now.Mono.Add(max(cleanFull, s.clean.backoff()))
 		s.o.Log.Warn("cleaning waits for space", "topic", l.Topic, "partition", l.TP.Partition,
 			"err", err)
 	case errors.Is(err, errOutput):

@@ -55,6 +55,39 @@ func TestCleanerIsThrottled(t *testing.T) {
 	w.stop()
 }
 
+// TestCleanerWaitsForSpace: on a full disk no round begins for some seconds after one that
+// had no space, though every change of the metadata has all logs looked at.
+func TestCleanerWaitsForSpace(t *testing.T) {
+	cfg := DefaultCleaner()
+	cfg.BackoffMillis = 100
+	w := cleanOne(t, cfg)
+	s := w.shards[0]
+	w.fs.SetCapacity(w.fs.Used())
+	s.ConfigureCleaner(cfg)
+	for range 12_000 / 50 {
+		for l := range w.logs {
+			s.Configure(w.log(l), w.log(l).Config())
+		}
+		w.now.Mono += 49e6
+		w.turn()
+		w.perform(len(w.waiting))
+	}
+	if n := s.Stats().Cleaner.Failed; n == 0 || n > 3 {
+		t.Errorf("%d rounds in 12 s", n)
+	}
+	w.fs.SetCapacity(0)
+	for range 12_000 / 50 {
+		w.now.Mono += 49e6
+		w.turn()
+		w.perform(len(w.waiting))
+	}
+	if s.Stats().Cleaner.Runs == 0 {
+		t.Error("nothing is cleaned when there is space again")
+	}
+	w.check(nil)
+	w.stop()
+}
+
 // TestCleanerGivesWay: a clean stop does not wait for a round, and what is left of it is
 // cleared away.
 func TestCleanerGivesWay(t *testing.T) {
