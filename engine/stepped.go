@@ -55,6 +55,17 @@ func (s *Stepped) Pools() []*arena.Pool { return s.b.pools }
 // Shards are the cores' storage.
 func (s *Stepped) Shards() []*segment.Shard { return s.b.shards }
 
+// Settled says that no core waits for another one or for a cold read, and none holds memory
+// of an answer: what a stop need not wait for.
+func (s *Stepped) Settled() bool {
+	for _, c := range s.b.cores {
+		if c.traveling.Load() > 0 || len(c.fetches.cold) > 0 || c.fetches.pinned > 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // Err is the failure that latched, nil while there is none.
 func (s *Stepped) Err() error {
 	if e := s.b.latched.Load(); e != nil {

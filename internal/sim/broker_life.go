@@ -122,6 +122,7 @@ func (b *brokerRun) stop() {
 	b.check(b.run(500_000, ended), "a stop takes for ever")
 	b.w.Tally[CleanStops]++
 	b.run(2000, never) // letters between the cores arrive: a process would just end
+	b.run(100_000, b.broker.Settled)
 	err := b.broker.Close()
 	b.check(err == nil, "close: %v", err)
 	for i, p := range b.broker.Pools() {
