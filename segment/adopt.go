@@ -31,12 +31,23 @@ func (s *Shard) adopt(sc *scanned, needed bool) error {
 	return nil
 }
 
-// firstFile sees that there is a file to begin with; a small one is quickly made.
-func (s *Shard) firstFile() error {
+// firstSize is how large a core's first journal file is: a small one is quickly made, and on
+// a disk that is full there is something for every core, also when there are more than the
+// reserve was made for.
+func (op *opening) firstSize() int64 {
+	size := min(op.o.JournalFile, firstJournalFile)
+	free, err := op.o.FS.Free(op.o.journalDir())
+	if each := floor(free / int64(op.cores+1)); err == nil && each < size {
+		size = max(each, minJournalFile)
+	}
+	return size
+}
+
+// firstFile sees that there is a file to begin with.
+func (s *Shard) firstFile(size int64) error {
 	if len(s.j.free) > 0 {
 		return nil
 	}
-	size := min(s.o.JournalFile, firstJournalFile)
 	f, err := makeJournalFile(&s.o, s.newFileNumber(), size, s.boot)
 	if err != nil {
 		return err

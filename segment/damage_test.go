@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"bytes"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -82,6 +83,64 @@ func TestHalfMadeJournalFile(t *testing.T) {
 	r.readAll(l, 0, l.Marks().End, 1<<20)
 	if l.Marks().End != 8 {
 		t.Fatalf("the log ends at %d", l.Marks().End)
+	}
+	r.stop()
+}
+
+// A process that ends again and again before it has written out what it replayed does not
+// gather more and more in its journals.
+func TestManyShortLives(t *testing.T) {
+	r := newRig(t, 0)
+	r.o.JournalFile, r.o.JournalMax = 256<<10, 1<<20
+	r.topic(1, 1, DefaultConfig())
+	var want []byte
+	for life := range 8 {
+		r.open()
+		s, l := r.shards[0], r.log(firstTP)
+		want = want[:l.Bytes()]
+		var held []effect // checkpoints that take longer than the life
+		for range 600 {
+			v := makeBatch(t, 1, 4000, r.now.Wall, uint64(l.Marks().End))
+			if s.Admit(len(v)) == Admitted {
+				s.Append(l, v, 1, r.now.Wall)
+				want = append(want, v...)
+			}
+			r.turn()
+			kept := r.waiting[:0]
+			for _, e := range r.waiting {
+				if e.job != nil && s.jobs[e.job.ID-1].kind == jobCheckpoint {
+					held = append(held, e)
+				} else {
+					kept = append(kept, e)
+				}
+			}
+			r.waiting = kept
+			r.perform(len(r.waiting))
+		}
+		if life == 7 {
+			r.waiting = append(r.waiting, held...)
+			r.settle()
+			if s.Admit(5000) != Admitted {
+				t.Fatal("nothing is taken when the checkpoint is there")
+			}
+			break
+		}
+		r.crash(false)
+		size := int64(0)
+		for _, n := range r.list(journalDir("/data")) {
+			info, err := r.fs.Stat(filepath.Join(journalDir("/data"), n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			size += info.Size()
+		}
+		if size > 4*r.o.JournalMax {
+			t.Fatalf("life %d leaves %d bytes of journals", life, size)
+		}
+	}
+	l := r.log(firstTP)
+	if got := r.readAll(l, 0, l.Marks().High, 50_000); !bytes.Equal(got, want[:len(got)]) {
+		t.Fatal("bytes differ")
 	}
 	r.stop()
 }

@@ -80,7 +80,7 @@ func (s *Shard) Next() clock.Instant {
 	if s.j.retryAt > s.now.Mono {
 		at = min(at, s.j.retryAt)
 	}
-	if len(s.rd.queue) > 0 {
+	if len(s.rd.queue) > 0 || s.crowded() {
 		at = min(at, s.now.Mono.Add(retryMemory))
 	}
 	return at

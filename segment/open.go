@@ -539,6 +539,16 @@ func (op *opening) journalFiles() error {
 			spare = append(spare, f)
 		}
 	}
+	left := int64(0)
+	for _, f := range old {
+		left += f.size
+	}
+	if left > int64(op.cores)*op.o.JournalMax {
+		op.shards[0].shared.crowded.Store(true)
+		op.rep.Notes = append(op.rep.Notes, fmt.Sprintf("journals of earlier openings hold %d MB: "+
+			"producers wait until that is written out", left>>20))
+	}
+	size := op.firstSize()
 	err := parallel(op.cores, op.o.workers(op.cores), func(i int) error {
 		s := op.shards[i]
 		for k := i; k < len(old); k += op.cores {
@@ -551,7 +561,7 @@ func (op *opening) journalFiles() error {
 				return err
 			}
 		}
-		return s.firstFile()
+		return s.firstFile(size)
 	})
 	if err == nil {
 		err = op.listAll()

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"millrace/internal/vfs"
 )
@@ -20,7 +21,13 @@ type reserve struct {
 // is left belongs to records first.
 const reserveRoom = 4
 
-func reserveName(dir string) string { return filepath.Join(journalDir(dir), "reserve") }
+func reserveName(journals string) string { return filepath.Join(journals, "reserve") }
+
+// reserves are the directories that have one: where journal/boot is, and where the journal
+// files are.
+func (o *Options) reserves() []string {
+	return slices.Compact([]string{filepath.Clean(journalDir(o.Dir)), filepath.Clean(o.journalDir())})
+}
 
 func (o *Options) reserveSize(cores int) int64 {
 	return int64(cores)*min(o.JournalFile, firstJournalFile) + 16*block
@@ -28,12 +35,14 @@ func (o *Options) reserveSize(cores int) int64 {
 
 // yieldReserve gives the reserve up if the disk has less left than this start may need.
 func (op *opening) yieldReserve() error {
-	free, err := op.o.FS.Free(op.o.Dir)
-	if err != nil || free >= op.o.reserveSize(op.cores) {
-		return nil // what is missing will say so itself
-	}
-	if err := op.o.FS.Remove(reserveName(op.o.Dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("segment: %w", err)
+	for _, dir := range op.o.reserves() {
+		free, err := op.o.FS.Free(dir)
+		if err != nil || free >= op.o.reserveSize(op.cores) {
+			continue // what is missing will say so itself
+		}
+		if err := op.o.FS.Remove(reserveName(dir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("segment: %w", err)
+		}
 	}
 	return nil
 }
@@ -45,8 +54,14 @@ func (s *Shard) keepReserve() {
 		return
 	}
 	r.busy = true
-	files, dir, size := s.o.FS, s.o.Dir, s.o.reserveSize(s.cores)
-	s.job(jobReserve, nil, func() any { return makeReserve(files, dir, size) })
+	files, dirs, size := s.o.FS, s.o.reserves(), s.o.reserveSize(s.cores)
+	s.job(jobReserve, nil, func() any {
+		have := true
+		for _, dir := range dirs {
+			have = makeReserve(files, dir, size) && have
+		}
+		return have
+	})
 }
 
 // makeReserve says whether the reserve is there. Without space there is none: that is

@@ -35,7 +35,7 @@ func TestStopAndStartOnFullDisk(t *testing.T) {
 	r := newRig(t, 10)
 	r.topic(1, 1, DefaultConfig())
 	r.open()
-	reserve := filepath.Base(reserveName(r.o.Dir))
+	reserve := filepath.Base(reserveName(journalDir(r.o.Dir)))
 	r.settle()
 	has := func() bool {
 		for _, n := range r.list(journalDir(r.o.Dir)) {
@@ -92,5 +92,27 @@ func TestStopAndStartOnFullDisk(t *testing.T) {
 	if got := r.readAll(l, 0, l.Marks().End, 50_000); !bytes.Equal(got, want) {
 		t.Fatal("bytes differ after healing")
 	}
+	r.stop()
+}
+
+// A start on a full disk with more cores than the reserve was made for: each begins with a
+// smaller file.
+func TestMoreCoresOnFullDisk(t *testing.T) {
+	r := newRig(t, 9)
+	r.o.JournalFile, r.o.JournalMax = 1<<20, 8<<20
+	r.topic(1, 6, DefaultConfig())
+	r.open()
+	r.settle()
+	want := r.fillDisk(r.fill(30, 4000))
+	r.crash(false)
+	r.cores = 3
+	r.fs.SetCapacity(r.fs.Used())
+	r.open()
+	l := r.log(firstTP)
+	if got := r.readAll(l, 0, l.Marks().High, 50_000); !bytes.Equal(got, want[:len(got)]) || len(got) == 0 {
+		t.Fatal("bytes differ after a start on the full disk")
+	}
+	r.fs.SetCapacity(0)
+	r.settle()
 	r.stop()
 }

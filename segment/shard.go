@@ -71,6 +71,7 @@ type Shard struct {
 type shared struct {
 	unswept  atomic.Int32 // cores that have not swept in this boot
 	released atomic.Bool  // journal files of earlier boots may be reused
+	crowded  atomic.Bool  // until then nothing more is taken: they hold more than all may
 	wrote    atomic.Int64 // when some core last wrote to its journal, monotonic
 	failed   atomic.Bool  // some core's storage latched
 	serving  atomic.Bool  // recovery is done
@@ -368,6 +369,12 @@ func (s *Shard) admit(bytes, reserve int64) Admission {
 	if s.err != nil {
 		return Dead
 	}
+	if s.crowded() {
+		if s.full {
+			return Full
+		}
+		return Wait
+	}
 	need := bytes + bytes/64 + int64(2*block) + reserve
 	if bytes >= int64(s.o.PlaceMin) {
 		need += 2 * block * (bytes / int64(s.o.PlaceMin)) // placed batches begin and end within blocks
@@ -392,6 +399,12 @@ func (s *Shard) admit(bytes, reserve int64) Admission {
 		s.j.want = 0
 	}
 	return Admitted
+}
+
+// crowded says that earlier boots left more in journals than all files may hold: they ended
+// one after the other, and none had the time to write it out. Each would leave more to replay.
+func (s *Shard) crowded() bool {
+	return s.shared.crowded.Load() && !s.shared.released.Load()
 }
 
 // again says whether a completion is no verdict: the same op may be sent again.
