@@ -127,9 +127,12 @@ func TestLimitsCommand(t *testing.T) {
 	out, _, err = command(t, "limits", "--from", file, "--json")
 	var got struct {
 		Figures    []struct{ Key string }
+		Skipped    []struct{ Why string }
 		Composites []struct{ Name string }
 	}
-	if err != nil || json.Unmarshal([]byte(out), &got) != nil || len(got.Figures) < 20 || len(got.Composites) < 4 {
+	// Beside other tests two seconds may not be enough for all.
+	if err != nil || json.Unmarshal([]byte(out), &got) != nil || len(got.Figures) == 0 ||
+		len(got.Figures)+len(got.Skipped) < 40 || len(got.Skipped) == 0 && len(got.Composites) < 4 {
 		t.Errorf("%v\n%s", err, out)
 	}
 }

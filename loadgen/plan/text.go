@@ -28,7 +28,7 @@ func units(v float64, unit string) string {
 	case a >= 10:
 		digits = 1
 	}
-	if prefix != "" && len(unit) > 1 && !strings.HasPrefix(unit, "B/") && !strings.HasPrefix(unit, "bit") {
+	if prefix != "" && len(unit) > 1 && unit[0] != '/' && !strings.HasPrefix(unit, "B/") && !strings.HasPrefix(unit, "bit") {
 		prefix += " " // 3 k msg/s, but 3 kB/s
 	}
 	return strings.TrimSpace(fmt.Sprintf("%.*f %s%s", digits, v, prefix, unit))
@@ -91,8 +91,11 @@ func days(hours float64) string {
 
 // Text writes what was measured and how well the laws predict what they did not see.
 func (m *Model) Text(w io.Writer) error {
-	b := &strings.Builder{}
-	fmt.Fprintf(b, "%s on %s, %d cores, within %s\n\n", orUnknown(m.Software), orUnknown(m.Host.CPU), m.Host.Cores,
+	b, software := &strings.Builder{}, m.Software
+	if software == "" {
+		software = "a broker"
+	}
+	fmt.Fprintf(b, "%s on %s, %d cores, within %s\n\n", software, orUnknown(m.Host.CPU), m.Host.Cores,
 		m.Objectives)
 	wide := 13
 	for _, x := range m.Measured {
