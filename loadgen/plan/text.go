@@ -28,7 +28,8 @@ func units(v float64, unit string) string {
 	case a >= 10:
 		digits = 1
 	}
-	if prefix != "" && len(unit) > 1 && unit[0] != '/' && !strings.HasPrefix(unit, "B/") && !strings.HasPrefix(unit, "bit") {
+	if prefix != "" && len(unit) > 1 && unit[0] != '/' && !strings.HasPrefix(unit, "B/") &&
+		!strings.HasPrefix(unit, "bit") {
 		prefix += " " // 3 k msg/s, but 3 kB/s
 	}
 	return strings.TrimSpace(fmt.Sprintf("%.*f %s%s", digits, v, prefix, unit))
