@@ -103,6 +103,11 @@ func (c *Course) judge(l *Load, ours *Side, a Asked) (view.Row, bool) {
 		row.Ratios = append(row.Ratios, r)
 		late = max(late, voided)
 	}
+	for _, s := range c.sides {
+		if n := c.behind(l, s.Name); n > 0 {
+			remarks = append(remarks, fmt.Sprintf("%s did not keep up in %d", s.Name, n))
+		}
+	}
 	if late > 0 {
 		remarks = append(remarks, fmt.Sprintf("generator late in %d", late))
 	}
@@ -151,6 +156,16 @@ func (c *Course) ratio(l *Load, f *Figure, ours string, theirs *Side) (r view.Ra
 	r = view.NewRatio(theirs.Of, a, b)
 	r.Disturbed = disturbed
 	return r, late
+}
+
+// behind is in how many runs a side did not answer what was due in the time.
+func (c *Course) behind(l *Load, side string) (n int) {
+	for _, s := range c.Store.Samples {
+		if s.Load == l.Name && s.Side == side && s.Run != nil && s.Run.Partial != "" {
+			n++
+		}
+	}
+	return n
 }
 
 // share of the host's limit that ours has reached, the median.

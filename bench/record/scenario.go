@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -108,7 +109,13 @@ func (c *Course) LoadAt(ctx context.Context, addr string, pid int, file, only st
 		return sample.fail(runErr, errs.String(), err), nil
 	}
 	var exit *exec.ExitError
-	if runErr != nil && !(errors.As(runErr, &exit) && exit.ExitCode() == void) {
+	// A broker that did not hold the rate has figures: what was not answered counts with the time
+	// until then.
+	behind := strings.Contains(r.Partial, "after the end of the measurement") && messages(r) > 0 &&
+		ctx.Err() == nil && !slices.ContainsFunc(r.Errors, func(e result.ErrorCount) bool {
+		return e.Name != "no answer"
+	})
+	if runErr != nil && !behind && !(errors.As(runErr, &exit) && exit.ExitCode() == void) {
 		return sample.fail(runErr, errs.String(), nil), nil
 	}
 	slim(r)
