@@ -57,6 +57,9 @@ func OpenStore(dir, plan string, fresh bool) (*Store, error) {
 		return nil, fmt.Errorf("record: %s: %w", stateFile, err)
 	}
 	if was.Format != storeFormat || was.Plan != plan {
+		if runs, _ := filepath.Glob(filepath.Join(dir, "run.*.json")); len(runs) == 0 {
+			return OpenStore(dir, plan, true)
+		}
 		return nil, fmt.Errorf("record: %s holds runs of another plan or other programs:\n  then: %s\n"+
 			"  now:  %s\nFRESH=1 begins anew", dir, was.Plan, plan)
 	}
