@@ -113,6 +113,9 @@ func (o *sweepOptions) run(cmd *cobra.Command) error {
 	}
 	o.search.Ratio = 1 + o.rung/100
 	configs, err := o.configs()
+	if err == nil {
+		err = objectives.Check(configs)
+	}
 	if err != nil {
 		return misused("%w", err)
 	}

@@ -100,6 +100,7 @@ func TestPlanOptions(t *testing.T) {
 		"batch":          {exitUsage, []string{"sweep", "--batch", "0", "--out", model}},
 		"connections":    {exitUsage, []string{"sweep", "--connections", "-1", "--out", model}},
 		"acks":           {exitUsage, []string{"sweep", "--acks", "2", "--out", model}},
+		"nobody reads":   {exitUsage, []string{"sweep", "--slo", "e2e-p99=5ms", "--out", model}},
 		"scale":          {exitUsage, []string{"sweep", "--scale", "cores=1,2,3,4", "--out", model}},
 		"scale few":      {exitUsage, []string{"sweep", "--scale", "connections=1,2", "--out", model}},
 		"rung":           {exitUsage, []string{"sweep", "--rung", "0", "--out", model}},

@@ -174,13 +174,13 @@ func (x *Measured) conclude(s Search) {
 func (x *Measured) near(o Objectives) []Step {
 	best := 0.0
 	for _, s := range x.Steps {
-		if kept, known := s.kept(o); kept && known {
+		if kept, known := s.kept(o.of(x.Config)); kept && known {
 			best = math.Max(best, s.Rate)
 		}
 	}
 	var out []Step
 	for _, s := range x.Steps {
-		if kept, known := s.kept(o); kept && known && s.Rate >= 0.75*best {
+		if kept, known := s.kept(o.of(x.Config)); kept && known && s.Rate >= 0.75*best {
 			out = append(out, s)
 		}
 	}
@@ -198,7 +198,7 @@ func (x *Measured) capacityFor(o Objectives) (c Interval, ok bool) {
 	}
 	var all []seen
 	for _, s := range x.Steps {
-		if kept, known := s.kept(o); known {
+		if kept, known := s.kept(o.of(x.Config)); known {
 			all = append(all, seen{s.Rate, kept})
 		}
 	}

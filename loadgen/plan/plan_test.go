@@ -272,11 +272,16 @@ func TestVerdicts(t *testing.T) {
 		{"backlog", func(r *result.Run) { r.Acked = 9000 }, "p99=5ms", Missed},
 		{"errors", func(r *result.Run) { r.Errors = []result.ErrorCount{{Count: 1}} }, "p99=5ms", Missed},
 		{"readers fall behind", func(r *result.Run) { r.Intervals[1].Lag = 5000 }, "p99=5ms", Missed},
-		{"nothing measured", func(*result.Run) {}, "e2e-p99=5ms", Missed},
+		{"nothing received", func(*result.Run) {}, "p99=5ms,e2e-p99=5ms", Missed},
+		{"nobody reads", func(*result.Run) {}, "p99=5ms,e2e-p99=5ms", Kept},
 	} {
 		r := good()
 		x.change(r)
 		w := Sweep{Model: &Model{Objectives: p99(t, x.o)}}
+		c := c
+		if x.name == "nothing received" {
+			c.FanOut = 1
+		}
 		if s := w.judge(c, 0, 1000, r); s.Verdict != x.want {
 			t.Errorf("%s: %s (%s), want %s", x.name, s.Verdict, s.Why, x.want)
 		}

@@ -60,6 +60,27 @@ func (o Objectives) String() string {
 	return strings.Join(parts, ",")
 }
 
+// of are the objectives that a configuration can have: without readers nothing is received.
+func (o Objectives) of(c Config) (out Objectives) {
+	for _, x := range o {
+		if x.Kind != result.EndToEnd || c.FanOut > 0 {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+// Check refuses configurations for which there is no objective.
+func (o Objectives) Check(configs []Config) error {
+	for _, c := range configs {
+		if len(o.of(c)) == 0 {
+			return fmt.Errorf("plan: %s: nobody reads, so %s cannot be measured: --fan-out 1, or an objective "+
+				"without e2e", c, o)
+		}
+	}
+	return nil
+}
+
 // missed says which objective the latencies break, "" for none. A quantile that the samples do not
 // support is judged by the greatest of them, which is stricter.
 func (o Objectives) missed(latencies map[result.Kind]result.Summary) string {

@@ -71,7 +71,7 @@ func (w *Sweep) judge(c Config, rung int, rate float64, r *result.Run) Step {
 }
 
 func (s *Sweep) verdict(c Config, rate float64, r *result.Run) (Verdict, string) {
-	o := s.Model.Objectives
+	o := s.Model.Objectives.of(c)
 	if rate == 0 {
 		return Kept, "" // only to know where to begin
 	}
