@@ -154,6 +154,9 @@ func (c *Course) ratio(l *Load, f *Figure, ours string, theirs *Side) (r view.Ra
 		a, b = append(a, f.Of(x)), append(b, f.Of(y))
 	}
 	r = view.NewRatio(theirs.Of, a, b)
+	if len(r.Pairs) == 1 && !c.Keep { // one pair has no interval (C5)
+		r = view.Ratio{Against: theirs.Of}
+	}
 	r.Disturbed = disturbed
 	return r, late
 }
