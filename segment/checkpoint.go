@@ -227,7 +227,9 @@ func (e *fileEdit) do(f vfs.File, sync bool) error {
 		}
 	}
 	if e.cut >= 0 {
-		if err := f.Truncate(e.cut); err != nil {
+		if size, err := f.Size(); err == nil && size == e.cut {
+			// Nothing to cut, which is worth its own look: a cut is a transaction of the file system.
+		} else if err := f.Truncate(e.cut); err != nil {
 			return fmt.Errorf("segment: cut %s: %w", f.Name(), err)
 		}
 	}

@@ -101,7 +101,7 @@ func (s *Shard) busyNow() bool {
 		return true
 	case s.sw.state == sweepIdle && s.sweepDue():
 		return true
-	case s.fl.head < len(s.fl.queue) && s.fl.free():
+	case s.fl.ready():
 		return true
 	case s.keep.running, s.verify.on && !s.verify.running && !s.draining:
 		return true

@@ -15,12 +15,19 @@ type flusher struct {
 	queue  []*Log // from head on
 	head   int
 	flying int
-	bytes  int    // of those
-	most   int    // that may fly now
-	room   int    // bytes of them
-	piece  int    // bytes of one write
-	dirty  []*seg // written or sealed since the last sync
-	fresh  []*seg // whose file was made since then
+	bytes  int // of those
+	most   int // that may fly now
+	room   int // bytes of them
+	piece  int // bytes of one write
+
+	many    bool // small logs wait: they go in batches
+	running int  // batches
+	batches int  // that may run now
+	batch   int  // bytes of one
+	spare   []*flushBatch
+
+	dirty []*seg // written or sealed since the last sync
+	fresh []*seg // whose file was made since then
 }
 
 const (
@@ -35,6 +42,8 @@ const (
 	// manyFlushing is how many may fly when they are small, of many logs: together they are
 	// no more than a few large ones.
 	manyFlushing = 256
+	// manyLogs is from how many small logs on batches are worth it.
+	manyLogs = 4
 	// eagerFlush is how much of a log may wait before it is written without a sweep.
 	eagerFlush = 512 << 10
 	// firstAlloc and maxAllocStep bound how far ahead a segment file is allocated.
@@ -88,40 +97,66 @@ func (s *Shard) flush(out *Effects) {
 	}
 	f := &s.fl
 	f.pace(2*s.j.usedSize > s.j.total)
-	for f.head < len(f.queue) && f.free() {
+	for f.head < len(f.queue) {
+		if f.many {
+			s.flushBatches()
+		}
+		if !f.ready() {
+			return
+		}
 		l := f.queue[f.head]
 		if !l.dropped && !s.flushLog(l, out) {
 			return
 		}
-		l.inFlush = false
-		f.queue[f.head] = nil
-		f.head++
-		if f.head == len(f.queue) {
-			f.queue, f.head = f.queue[:0], 0
-		}
+		f.pop()
+	}
+}
+
+// pop takes the queue's first log off.
+func (f *flusher) pop() {
+	f.queue[f.head].inFlush = false
+	f.queue[f.head] = nil
+	f.head++
+	if f.head == len(f.queue) {
+		f.queue, f.head = f.queue[:0], 0
 	}
 }
 
 // pace says how many pieces of which size may fly.
 func (f *flusher) pace(pressed bool) {
 	f.most, f.piece, f.room = 1, calmPiece, busyPiece
+	f.batches, f.batch = 1, calmBatch
 	logs := len(f.queue) - f.head
 	some := min(logs, 64)
 	debt := int64(0)
 	for _, l := range f.queue[f.head : f.head+some] {
 		debt += l.goalAbs - l.flushedAbs
 	}
+	f.many = logs >= manyLogs && debt/int64(some) <= smallDebt
 	if logs == 0 || debt*int64(logs)/int64(some) < busyDebt {
 		return
 	}
 	f.most, f.piece, f.room = manyFlushing, busyPiece, fewFlushing*busyPiece
+	f.batches, f.batch = fewBatches, batchBytes
 	if pressed {
 		f.room = maxFlushing * busyPiece
+		f.batches = maxBatches
 	}
 }
 
 // free says whether another piece may fly.
 func (f *flusher) free() bool { return f.flying < f.most && f.bytes < f.room }
+
+// ready says whether something of the queue may be sent off now.
+func (f *flusher) ready() bool {
+	if f.head == len(f.queue) {
+		return false
+	}
+	if f.many && f.queue[f.head].small() {
+		return f.running < f.batches
+	}
+	return f.free()
+}
 
 // flushLog sends what is ready of one log. False: there is more, but no room.
 func (s *Shard) flushLog(l *Log, out *Effects) bool {
@@ -165,11 +200,7 @@ func (s *Shard) prepare(g *seg, need int64) {
 		return
 	}
 	g.preparing = true
-	wish := need
-	if !g.sealed {
-		step := min(max(g.alloc, firstAlloc), maxAllocStep)
-		wish = max(need, min(g.alloc+step, max(ceil(g.log.segmentBytes()), need)))
-	}
+	wish := g.wish(need, firstAlloc)
 	fs, dir, id, base, f := s.o.FS, g.log.dir(), g.log.TP.Topic, g.base, g.fd.f
 	create, alloc, sh := !g.onDisk, g.alloc, s.shared
 	if f != nil {
@@ -178,6 +209,16 @@ func (s *Shard) prepare(g *seg, need int64) {
 	s.job(jobPrepare, g, func() any {
 		return prepareFile(sh, fs, dir, id, base, f, create, alloc, need, wish)
 	})
+}
+
+// wish is how far the file had better be allocated when need bytes of it have to be: at
+// least step further.
+func (g *seg) wish(need, step int64) int64 {
+	if g.sealed {
+		return need
+	}
+	step = min(max(g.alloc, ceil(step), firstAlloc), maxAllocStep)
+	return max(need, min(g.alloc+step, max(ceil(g.log.segmentBytes()), need)))
 }
 
 func (s *Shard) prepared(g *seg, p preparedFile) {
@@ -201,7 +242,7 @@ func (s *Shard) prepared(g *seg, p preparedFile) {
 	} else if p.err != nil && !g.gone && !g.log.dropped {
 		s.trouble("segment file "+g.path(endLog), p.err)
 	}
-	if !g.log.dropped { // though the segment may be gone: the log waits
+	if l := g.log; !l.dropped && l.flushedAbs < l.goalAbs { // though the segment may be gone
 		s.flushTo(g.log, g.log.goalAbs)
 	}
 	s.fileReady(g, p.err)
@@ -209,13 +250,18 @@ func (s *Shard) prepared(g *seg, p preparedFile) {
 
 // flushDone is the completion of a segment write.
 func (s *Shard) flushDone(c *chunk, res int32) {
+	g := c.seg
+	s.pieceDone(c, res)
+	s.unpin(g)
+}
+
+func (s *Shard) pieceDone(c *chunk, res int32) {
 	g, l := c.seg, c.log
 	want := int(ceil(int64(c.flying)))
 	done := c.flying
 	c.flying = 0
 	s.fl.flying--
 	s.fl.bytes -= done
-	s.unpin(g)
 	if c.orphan {
 		s.freeChunk(c)
 		return

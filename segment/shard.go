@@ -177,6 +177,7 @@ const (
 	jobNone jobKind = iota
 	jobJournal
 	jobPrepare
+	jobFlush
 	jobClose
 	jobCheckpoint
 	jobComplete
@@ -279,6 +280,8 @@ func (s *Shard) JobDone(id uint32, v any) {
 		s.journalMade(v.(madeStep))
 	case jobPrepare:
 		s.prepared(slot.arg.(*seg), v.(preparedFile))
+	case jobFlush:
+		s.batchDone(slot.arg.(*flushBatch))
 	case jobClose:
 	case jobCheckpoint:
 		s.checkpointed(v.(checkpointDone))
