@@ -63,7 +63,7 @@ func (r *Report) Time(broker, what string, d time.Duration, most float64, note s
 // Say prints what is going on.
 func (r *Report) Say(format string, args ...any) { fmt.Fprintf(r.Out, format+"\n", args...) }
 
-// Save writes the figures to dir/name.json.
+// Save writes the figures to dir/name.json, and says where.
 func (r *Report) Save(dir, name string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

@@ -57,6 +57,18 @@ func (s *Setup) Wants(part string) bool {
 	return len(s.Only) == 0 || slices.Contains(s.Only, part)
 }
 
+// Save writes the figures to bench/results/name.json; those of a part alone to a file of
+// their own, and those of a quick run, which nobody should quote, nowhere.
+func (s *Setup) Save(name string) error {
+	if s.Quick {
+		return nil
+	}
+	if len(s.Only) > 0 {
+		name += "-" + strings.Join(s.Only, "-")
+	}
+	return s.Report.Save(filepath.Join(s.Repo, "bench/results"), name)
+}
+
 // Scale is n, or a tenth of it.
 func (s *Setup) Scale(n int) int {
 	if s.Quick {

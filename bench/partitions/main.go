@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -49,10 +48,7 @@ func run(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.Quick {
-		return nil
-	}
-	return s.Report.Save(filepath.Join(s.Repo, "bench/results"), "partitions")
+	return s.Save("partitions")
 }
 
 // perTopic is the most partitions that one request may make, here and in Kafka.

@@ -14,7 +14,6 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"syscall"
 	"time"
@@ -68,10 +67,7 @@ func run(ctx context.Context) error {
 			}
 		}
 	}
-	if s.Quick {
-		return nil
-	}
-	return s.Report.Save(filepath.Join(s.Repo, "bench/results"), "restart")
+	return s.Save("restart")
 }
 
 const (
