@@ -54,9 +54,8 @@ type run struct {
 }
 
 const (
-	// Answers are awaited for as long as the measurement took, within these bounds.
-	leastPatience = 2 * time.Second
-	mostPatience  = 10 * time.Second
+	// drainPatience is how long answers are awaited when the measurement has ended.
+	drainPatience = 10 * time.Second
 	// verifyPatience is more: impatience must not look like a loss.
 	verifyPatience = time.Minute
 	// stoppedPatience is how long they are when the run was stopped.
@@ -97,7 +96,7 @@ func newRun(w *workload.Workload) (*run, error) {
 		return nil, err
 	}
 	r := &run{w: w, topics: w.TopicNames(), codec: codecs[w.Codec],
-		id: uint32(time.Now().UnixNano() / 1e6), patience: max(leastPatience, min(w.Duration, mostPatience)),
+		id: uint32(time.Now().UnixNano() / 1e6), patience: drainPatience,
 		moved: make(chan string, 1), hungAfter: hungPatience,
 		fetch: fetchShape{waitMillis: int32(w.FetchWait.Milliseconds()), minBytes: 1,
 			maxBytes: int32(w.FetchBytes), committed: w.ReadCommitted}}
