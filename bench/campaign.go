@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"millrace/bench/load"
 	"millrace/loadgen"
 
 	"golang.org/x/sys/unix"
@@ -30,7 +31,7 @@ type Plan struct {
 type Run struct {
 	Load, Contestant string
 	Round            int
-	Report           *loadgen.Report
+	Report           *load.Report
 }
 
 // Campaign is what a plan has measured.
@@ -125,11 +126,11 @@ func (c *Campaign) warm(ctx context.Context, x *Contestant) error {
 
 // once runs a load on a new topic and removes it.
 func (c *Campaign) once(ctx context.Context, x *Contestant, args []string, config string,
-	d time.Duration, rate float64) (*loadgen.Report, error) {
+	d time.Duration, rate float64) (*load.Report, error) {
 	argv := append(slices.Clone(args), "--topic", c.topic(), "--create", "--delete",
 		"--duration", d.String())
 	if config != "" {
-		argv = append(argv, "--config", config)
+		argv = append(argv, "--topic-config", config)
 	}
 	if rate > 0 {
 		argv = append(argv, "--rate", strconv.FormatFloat(rate, 'f', 0, 64))
@@ -161,7 +162,7 @@ func (c *Campaign) runLoad(ctx context.Context, l Load) error {
 			return err
 		}
 		rate = max / 2
-		c.say("Kafka's maximum is %.0f requests/s; paced at %.0f\n", max, rate)
+		c.say("Kafka's maximum is %.0f messages/s; paced at %.0f\n", max, rate)
 	}
 	if l.fetch != "" {
 		if err := c.fill(ctx, l); err != nil {
@@ -180,7 +181,7 @@ func (c *Campaign) runLoad(ctx context.Context, l Load) error {
 		}
 		for _, name := range order {
 			x := c.contestants[name]
-			var r *loadgen.Report
+			var r *load.Report
 			var err error
 			if l.fetch != "" {
 				r, err = c.fetch(ctx, x, l, round, d)
@@ -205,12 +206,12 @@ func (c *Campaign) runLoad(ctx context.Context, l Load) error {
 	return nil
 }
 
-// kafkaMax is Kafka's request rate under the batch load: measured already, else now.
+// kafkaMax is Kafka's message rate under the batch load: measured already, else now.
 func (c *Campaign) kafkaMax(ctx context.Context) (float64, error) {
 	var rates []float64
 	for _, r := range c.Runs {
 		if r.Load == "batch" && r.Contestant == Theirs {
-			rates = append(rates, float64(r.Report.Requests)/r.Report.Seconds)
+			rates = append(rates, float64(r.Report.Messages)/r.Report.Seconds)
 		}
 	}
 	if len(rates) == 0 {
@@ -218,7 +219,7 @@ func (c *Campaign) kafkaMax(ctx context.Context) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
-		rates = append(rates, float64(r.Requests)/r.Seconds)
+		rates = append(rates, float64(r.Messages)/r.Seconds)
 	}
 	return median(rates), nil
 }
@@ -246,8 +247,8 @@ func (c *Campaign) fill(ctx context.Context, l Load) error {
 		if have >= want {
 			continue
 		}
-		argv := []string{"produce", "--partitions", strconv.Itoa(fillPartitions), "--conns", "4",
-			"--in-flight", "32", "--records", strconv.Itoa(fillRecords), "--size",
+		argv := []string{"produce", "--partitions", strconv.Itoa(fillPartitions), "--connections", "4",
+			"--in-flight", "32", "--batch", strconv.Itoa(fillRecords), "--size",
 			strconv.Itoa(fillSize), "--topic", fillTopic, "--warmup", "0s", "--duration", "300s",
 			"--max-bytes", strconv.FormatInt(want-have, 10)}
 		if end == 0 {
@@ -277,19 +278,19 @@ func (c *Campaign) fill(ctx context.Context, l Load) error {
 }
 
 func tailArgs(end int64, d time.Duration) []string {
-	return []string{"fetch", "--conns", "4", "--again", "--duration", d.String(), "--from",
+	return []string{"consume", "--consumers", "4", "--again", "--duration", d.String(), "--from",
 		strconv.FormatInt(end-tailBytes/fillPartitions/recordBytes, 10), "--to",
 		strconv.FormatInt(end, 10)}
 }
 
-func (c *Campaign) read(ctx context.Context, x *Contestant, args ...string) (*loadgen.Report, error) {
+func (c *Campaign) read(ctx context.Context, x *Contestant, args ...string) (*load.Report, error) {
 	return c.client.run(ctx, x, append(args, "--topic", fillTopic, "--partitions",
 		strconv.Itoa(fillPartitions))...)
 }
 
 // fetch reads at the tail, or each round another piece of what is a backlog behind the end.
 func (c *Campaign) fetch(ctx context.Context, x *Contestant, l Load, round int,
-	d time.Duration) (*loadgen.Report, error) {
+	d time.Duration) (*load.Report, error) {
 	end := c.written[x.Name]
 	if l.fetch == "tail" {
 		return c.read(ctx, x, tailArgs(end, d)...)

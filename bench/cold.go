@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"time"
 
+	"millrace/bench/load"
 	"millrace/loadgen"
 
 	"golang.org/x/sys/unix"
@@ -33,7 +34,7 @@ type ColdPlan struct {
 type ColdRun struct {
 	Contestant          string
 	Round               int
-	Alone, Beside, Read *loadgen.Report
+	Alone, Beside, Read *load.Report
 }
 
 // moved is the figure of merit: the tail's produce p99 beside the reader against alone.
@@ -106,8 +107,8 @@ func (c *Cold) Measure(ctx context.Context) (err error) {
 }
 
 func (c *Cold) fill(ctx context.Context, x *Contestant) error {
-	_, err := c.client.run(ctx, x, "produce", "--partitions", strconv.Itoa(fillPartitions), "--conns", "4",
-		"--in-flight", "16", "--records", strconv.Itoa(fillRecords), "--size", strconv.Itoa(fillSize),
+	_, err := c.client.run(ctx, x, "produce", "--partitions", strconv.Itoa(fillPartitions), "--connections", "4",
+		"--in-flight", "16", "--batch", strconv.Itoa(fillRecords), "--size", strconv.Itoa(fillSize),
 		"--topic", coldTopic, "--create", "--warmup", "0s", "--duration", "600s", "--max-bytes",
 		strconv.FormatInt(c.Plan.Bytes, 10))
 	if err != nil {
@@ -126,10 +127,10 @@ func (c *Cold) fill(ctx context.Context, x *Contestant) error {
 }
 
 // produce is the paced load at the tail, on a topic of its own.
-func (c *Cold) produce(ctx context.Context, x *Contestant, d time.Duration) (*loadgen.Report, error) {
-	r, err := c.client.run(ctx, x, "produce", "--partitions", "8", "--conns", "4", "--in-flight", "64",
-		"--records", "64", "--size", "100", "--topic", "bench-tail", "--create", "--delete",
-		"--rate", strconv.Itoa(c.Plan.Rate), "--duration", d.String(), "--config", spare)
+func (c *Cold) produce(ctx context.Context, x *Contestant, d time.Duration) (*load.Report, error) {
+	r, err := c.client.run(ctx, x, "produce", "--partitions", "8", "--connections", "4", "--in-flight", "64",
+		"--batch", "64", "--size", "100", "--topic", "bench-tail", "--create", "--delete",
+		"--rate", strconv.Itoa(64*c.Plan.Rate), "--duration", d.String(), "--topic-config", spare)
 	time.Sleep(2 * time.Second)
 	return r, err
 }
@@ -145,7 +146,7 @@ func (c *Cold) round(ctx context.Context, x *Contestant, round int) error {
 	read := make(chan error, 1)
 	go func() {
 		var err error
-		run.Read, err = c.client.run(ctx, x, "fetch", "--conns", "4", "--partitions",
+		run.Read, err = c.client.run(ctx, x, "consume", "--consumers", "4", "--partitions",
 			strconv.Itoa(fillPartitions), "--topic", coldTopic, "--from", "0", "--to",
 			strconv.FormatInt(c.end[x.Name], 10), "--again", "--warmup", "500ms",
 			"--duration", (c.Plan.Duration + 4*time.Second).String())

@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"millrace/bench/kafka"
-	"millrace/loadgen"
+	"millrace/bench/load"
 )
 
 // Contestant is one broker process under measurement.
@@ -105,17 +105,12 @@ func Kafka(jars *kafka.Jars, dir, name, note string, extra map[string]string) *C
 // client runs one load with the loadgen binary as a process of its own.
 type client struct{ binary string }
 
-func (c client) run(ctx context.Context, on *Contestant, args ...string) (*loadgen.Report, error) {
-	argv := append(args, "--addr", on.addr, "--broker-pid", strconv.Itoa(on.pid), "--json")
-	cmd := exec.CommandContext(ctx, c.binary, argv...)
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
+func (c client) run(ctx context.Context, on *Contestant, args ...string) (*load.Report, error) {
+	r, err := load.Run(ctx, c.binary, on.addr, on.pid, args...)
 	if err != nil {
-		return nil, fmt.Errorf("bench: %s: loadgen %s: %w: %s", on.Name, strings.Join(args, " "), err,
-			strings.TrimSpace(errs.String()))
+		return nil, fmt.Errorf("bench: %s: %w", on.Name, err)
 	}
-	return decodeReport(out)
+	return r, nil
 }
 
 // journal is what Millrace says of its journal: bytes written since its start, and its size.

@@ -1,12 +1,11 @@
 package bench
 
 import (
-	"encoding/json"
 	"fmt"
 	"runtime"
 	"time"
 
-	"millrace/loadgen"
+	"millrace/bench/load"
 )
 
 // Load is one shape of load and what is asked of the figures it gives.
@@ -33,22 +32,22 @@ type Asked struct {
 // figures of a report, by name.
 var figures = []struct {
 	name string
-	of   func(*loadgen.Report) float64
+	of   func(*load.Report) float64
 }{
-	{"CPU-s/M msg", func(r *loadgen.Report) float64 { return r.PerMillion() }},
-	{"CPU-s/GB", func(r *loadgen.Report) float64 { return r.PerGB() }},
-	{"msg/s", func(r *loadgen.Report) float64 { return float64(r.Messages) / r.Seconds }},
-	{"MB/s", func(r *loadgen.Report) float64 { return float64(r.Bytes) / r.Seconds / 1e6 }},
-	{"p50 ms", func(r *loadgen.Report) float64 { return r.Latency.P50 / 1e3 }},
-	{"p99 ms", func(r *loadgen.Report) float64 { return r.Latency.P99 / 1e3 }},
-	{"p99.9 ms", func(r *loadgen.Report) float64 { return r.Latency.P999 / 1e3 }},
-	{"all CPU-s/GB", func(r *loadgen.Report) float64 {
+	{"CPU-s/M msg", func(r *load.Report) float64 { return r.PerMillion() }},
+	{"CPU-s/GB", func(r *load.Report) float64 { return r.PerGB() }},
+	{"msg/s", func(r *load.Report) float64 { return float64(r.Messages) / r.Seconds }},
+	{"MB/s", func(r *load.Report) float64 { return float64(r.Bytes) / r.Seconds / 1e6 }},
+	{"p50 ms", func(r *load.Report) float64 { return r.Latency.P50 / 1e3 }},
+	{"p99 ms", func(r *load.Report) float64 { return r.Latency.P99 / 1e3 }},
+	{"p99.9 ms", func(r *load.Report) float64 { return r.Latency.P999 / 1e3 }},
+	{"all CPU-s/GB", func(r *load.Report) float64 {
 		if r.Bytes == 0 { // the machine without the client: the kernel's threads are in it
 			return 0
 		}
 		return (r.Machine - r.Client) / float64(r.Bytes) * 1e9
 	}},
-	{"cores", func(r *loadgen.Report) float64 {
+	{"cores", func(r *load.Report) float64 {
 		if r.Broker == nil {
 			return 0
 		}
@@ -56,21 +55,13 @@ var figures = []struct {
 	}},
 }
 
-func figure(name string, r *loadgen.Report) float64 {
+func figure(name string, r *load.Report) float64 {
 	for _, f := range figures {
 		if f.name == name {
 			return f.of(r)
 		}
 	}
 	return 0
-}
-
-func decodeReport(data []byte) (*loadgen.Report, error) {
-	var r loadgen.Report
-	if err := json.Unmarshal(data, &r); err != nil {
-		return nil, fmt.Errorf("bench: report: %w", err)
-	}
-	return &r, nil
 }
 
 // OursOther is Millrace with one core where the default is more, else with two.
@@ -134,8 +125,8 @@ var produceLoads = []Load{
 	{
 		Name:    "batch",
 		Caption: "100 B × 64 per batch, 8 partitions, 4 connections × 8 in flight, acks=1",
-		args: []string{"produce", "--partitions", "8", "--conns", "4", "--in-flight", "8",
-			"--records", "64", "--size", "100"},
+		args: []string{"produce", "--partitions", "8", "--connections", "4", "--in-flight", "8",
+			"--batch", "64", "--size", "100"},
 		config: spare, against: four,
 		asked: join(cheaper("CPU-s/M msg", 1.0/6, 1.0/10), faster(Theirs, 2, 2.5),
 			faster(TheirsSyn, 12, 15)),
@@ -143,8 +134,8 @@ var produceLoads = []Load{
 	{
 		Name:    "single",
 		Caption: "one 100 B message per request, 8 partitions, 4 connections × 16 in flight, acks=1",
-		args: []string{"produce", "--partitions", "8", "--conns", "4", "--in-flight", "16",
-			"--records", "1", "--size", "100"},
+		args: []string{"produce", "--partitions", "8", "--connections", "4", "--in-flight", "16",
+			"--batch", "1", "--size", "100"},
 		config: spare, against: four,
 		asked: join(cheaper("CPU-s/M msg", 1.0/9, 1.0/13), faster(Theirs, 2, 2.5),
 			faster(TheirsSyn, 12, 15)),
@@ -152,16 +143,16 @@ var produceLoads = []Load{
 	{
 		Name:    "large",
 		Caption: "1 KB × 512 per batch, 8 partitions, 4 connections × 4 in flight, acks=1",
-		args: []string{"produce", "--partitions", "8", "--conns", "4", "--in-flight", "4",
-			"--records", "512", "--size", "1024", "--max-bytes", "8000000000"},
+		args: []string{"produce", "--partitions", "8", "--connections", "4", "--in-flight", "4",
+			"--batch", "512", "--size", "1024", "--max-bytes", "8000000000"},
 		config: spare, against: three,
 		asked: cheaper("CPU-s/GB", 1.0/5, 1.0/8),
 	},
 	{
 		Name:    "half",
 		Caption: "as batch, paced at half of Kafka's maximum rate",
-		args: []string{"produce", "--partitions", "8", "--conns", "4", "--in-flight", "64",
-			"--records", "64", "--size", "100"},
+		args: []string{"produce", "--partitions", "8", "--connections", "4", "--in-flight", "64",
+			"--batch", "64", "--size", "100"},
 		config: spare, against: three, half: true,
 		asked: join(cheaper("CPU-s/M msg", 1/1.6, 1.0/3), cheaper("p99 ms", 1.0/2, 1.0/3)),
 	},
@@ -171,14 +162,14 @@ var fetchLoads = []Load{
 	{
 		Name:    "tail",
 		Caption: "the newest 64 MB again and again, 1 MB per answer, 4 connections",
-		args:    []string{"fetch", "--conns", "4", "--again"},
+		args:    []string{"consume", "--consumers", "4", "--again"},
 		against: three, fetch: "tail",
 		asked: cheaper("CPU-s/GB", 1.1, 1/1.3),
 	},
 	{
 		Name:    "behind",
 		Caption: "1 MB per answer, 4 connections, 5 GB behind the end (Kafka: from its page cache)",
-		args:    []string{"fetch", "--conns", "4", "--warmup", "50ms"},
+		args:    []string{"consume", "--consumers", "4", "--warmup", "50ms"},
 		against: []string{Ours, Theirs}, fetch: "behind",
 		asked: cheaper("CPU-s/GB", 1.1, 1/1.3)[:1],
 	},

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"millrace/loadgen"
+	"millrace/bench/load"
 	"millrace/loadgen/result"
 	"millrace/loadgen/view"
 )
@@ -141,7 +141,7 @@ func readSaved(path string) (*saved, error) {
 	return s, nil
 }
 
-func (s *saved) find(load, contestant string, round int) *loadgen.Report {
+func (s *saved) find(load, contestant string, round int) *load.Report {
 	for _, r := range s.Runs {
 		if r.Load == load && r.Contestant == contestant && r.Round == round {
 			return r.Report
@@ -151,7 +151,7 @@ func (s *saved) find(load, contestant string, round int) *loadgen.Report {
 }
 
 // value is a column of a report; 0: it does not tell.
-func (col *column) value(r *loadgen.Report) float64 {
+func (col *column) value(r *load.Report) float64 {
 	if r == nil || col.quantile > 0 && !result.Supported(col.quantile, r.Latency.N) {
 		return 0
 	}

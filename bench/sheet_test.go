@@ -6,15 +6,15 @@ import (
 	"path/filepath"
 	"testing"
 
-	"millrace/loadgen"
+	"millrace/bench/load"
 	"millrace/loadgen/view"
 )
 
 // report of a load that moved so many messages in ten seconds at so much of the broker's CPU.
-func report(messages int64, cpu, foreign float64) *loadgen.Report {
-	return &loadgen.Report{Seconds: 10, Messages: messages, Bytes: messages * 110, Client: 1, Machine: 4,
-		Foreign: foreign, Broker: &loadgen.Process{CPU: cpu},
-		Latency: loadgen.Latency{P50: 200, P99: 2000, P999: 9000, N: 50_000}}
+func report(messages int64, cpu, foreign float64) *load.Report {
+	return &load.Report{Seconds: 10, Messages: messages, Bytes: messages * 110, Client: 1, Machine: 4,
+		Foreign: foreign, Broker: &load.Process{CPU: cpu},
+		Latency: load.Latency{P50: 200, P99: 2000, P999: 9000, N: 50_000}}
 }
 
 func write(t *testing.T, dir, command string, runs []Run) {

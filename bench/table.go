@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"millrace/loadgen"
+	"millrace/bench/load"
 )
 
 func median(v []float64) float64 {
@@ -48,7 +48,7 @@ func (c *Campaign) header() {
 }
 
 // noisy says that other processes or the hypervisor took more than a twentieth of a core.
-func noisy(r *loadgen.Report) bool {
+func noisy(r *load.Report) bool {
 	return r.Foreign > r.Seconds/20 || r.Steal > r.Seconds/50
 }
 
@@ -138,7 +138,7 @@ func (c *Campaign) pairs(v *Verdict, load string, a Asked, quiet bool) (ours, th
 	return ours, theirs
 }
 
-func (c *Campaign) find(load, contestant string, round int) *loadgen.Report {
+func (c *Campaign) find(load, contestant string, round int) *load.Report {
 	for _, r := range c.Runs {
 		if r.Load == load && r.Contestant == contestant && r.Round == round {
 			return r.Report

@@ -1,18 +1,13 @@
-// Package loadgen puts a measured load on a broker at a very low cost of its own.
+// Package loadgen runs loads on brokers that speak Kafka's protocol and measures them.
 //
-// Not its job: being a Kafka client. Requests are encoded once, sent as they are, and only what
-// tells success from failure is read of the answers; one thread with one epoll serves all
-// connections, so that the broker and not the client is what a two-core machine is busy with.
+// Its rooms: workload says what a load is; raw (pre-encoded requests, nearly free) and franz (a
+// client library as users have it) make it; measure turns what their threads see into figures;
+// ledger accounts for every message; result is the figures and their files; view shows them;
+// limits is what the host can do at all; plan makes capacity of many results; stub is a broker
+// that does nothing, to measure the generator with.
 //
-// In: an address, a topic, a shape of load. Out: a Report.
+// Not its job here: any of that. This package chooses the client, makes and removes topics around
+// a load, and says where and on what it ran.
 //
-// Invariants:
-//
-//	L1  Answers arrive in the order of the requests of their connection, with their correlation
-//	    ids; anything else ends the run with an error.
-//	L2  Under a paced load latency counts from the intended send time: a late answer delays no
-//	    later request's clock, and how late requests left is reported beside it.
-//	L3  Nothing before the end of the warm-up is in any figure.
-//	L4  An error code in an answer ends the run: figures are of work that was done.
-//	L5  No allocation per request once the run has begun.
+// In: a checked workload.Workload. Out: a result.Run, also of a load that ended early.
 package loadgen

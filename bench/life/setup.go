@@ -2,18 +2,16 @@ package life
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"millrace/bench/kafka"
-	"millrace/loadgen"
+	"millrace/bench/load"
 )
 
 // Setup is what a benchmark of this kind runs with.
@@ -103,18 +101,12 @@ func (s *Setup) binary(variable, otherwise string) string {
 }
 
 // Load runs loadgen as a process of its own.
-func (s *Setup) Load(ctx context.Context, n *Node, args ...string) (*loadgen.Report, error) {
-	argv := append(args, "--addr", n.Addr, "--broker-pid", strconv.Itoa(n.Pid()), "--json")
-	cmd := exec.CommandContext(ctx, s.Loadgen(), argv...)
-	var errs strings.Builder
-	cmd.Stderr = &errs
-	out, err := cmd.Output()
+func (s *Setup) Load(ctx context.Context, n *Node, args ...string) (*load.Report, error) {
+	r, err := load.Run(ctx, s.Loadgen(), n.Addr, n.Pid(), args...)
 	if err != nil {
-		return nil, fmt.Errorf("life: %s: loadgen %s: %w: %s", n.Name, strings.Join(args, " "), err,
-			strings.TrimSpace(errs.String()))
+		return nil, fmt.Errorf("life: %s: %w", n.Name, err)
 	}
-	r := new(loadgen.Report)
-	return r, json.Unmarshal(out, r)
+	return r, nil
 }
 
 // Settle lets the disk come to rest.

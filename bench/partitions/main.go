@@ -161,9 +161,9 @@ func create(ctx context.Context, addr string, n int) error {
 func oneEach(ctx context.Context, s *life.Setup, node *life.Node, n int) error {
 	each := strconv.Itoa(min(n, perTopic))
 	for _, name := range topics(n) {
-		_, err := s.Load(ctx, node, "produce", "--topic", name, "--partitions", each, "--conns", "1",
-			"--in-flight", "64", "--records", "1", "--size", "952", "--warmup", "0s",
-			"--duration", "300s", "--max-requests", each)
+		_, err := s.Load(ctx, node, "produce", "--topic", name, "--partitions", each, "--connections", "1",
+			"--in-flight", "64", "--batch", "1", "--size", "952", "--warmup", "0s",
+			"--duration", "300s", "--messages", each)
 		if err != nil {
 			return err
 		}
@@ -199,8 +199,8 @@ func compare(ctx context.Context, s *life.Setup, node *life.Node, n int, bytes i
 			return err
 		}
 		got, err := s.Load(ctx, node, "produce", "--topic", name, "--partitions",
-			strconv.Itoa(count), "--distinct", strconv.Itoa(n), "--conns", "4", "--in-flight", "32",
-			"--records", "64", "--size", "100", "--warmup", "1s", "--duration", "300s",
+			strconv.Itoa(count), "--payload-pool", strconv.Itoa(64*n/4), "--connections", "4",
+			"--in-flight", "32", "--batch", "64", "--size", "100", "--warmup", "1s", "--duration", "300s",
 			"--max-bytes", strconv.FormatInt(bytes, 10))
 		if err != nil {
 			return err

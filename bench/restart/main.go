@@ -129,13 +129,13 @@ func data(ctx context.Context, s *life.Setup, node *life.Node, ours bool, rounds
 
 func load(args ...string) []string {
 	return append([]string{"produce", "--topic", topic, "--partitions", strconv.Itoa(partitions),
-		"--conns", "4", "--in-flight", "32", "--records", "16", "--size", "1024", "--warmup", "0s",
+		"--connections", "4", "--in-flight", "32", "--batch", "16", "--size", "1024", "--warmup", "0s",
 		"--duration", "600s"}, args...)
 }
 
 // killLoaded kills the broker while it takes all that it can.
 func killLoaded(ctx context.Context, s *life.Setup, node *life.Node, after time.Duration) error {
-	cmd := exec.CommandContext(ctx, s.Loadgen(), load("--addr", node.Addr)...)
+	cmd := exec.CommandContext(ctx, s.Loadgen(), load("--brokers", node.Addr)...)
 	if err := cmd.Start(); err != nil {
 		return err
 	}

@@ -58,9 +58,6 @@ func main() {
 // execute runs a command line and returns the exit code.
 func execute(ctx context.Context, args []string, stderr io.Writer) int {
 	root := rootCommand()
-	if isLegacy(args) {
-		root = legacy()
-	}
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
@@ -73,9 +70,6 @@ func execute(ctx context.Context, args []string, stderr io.Writer) int {
 	var f *failure
 	if errors.As(err, &f) {
 		return f.code
-	}
-	if isLegacy(args) {
-		return exitFailed
 	}
 	fmt.Fprintln(stderr, "See loadgen --help, and loadgen COMMAND --help.")
 	return exitUsage

@@ -234,13 +234,3 @@ loads:
 		t.Errorf("exit %d, %q", code, stdout)
 	}
 }
-
-func TestOldCommandLines(t *testing.T) {
-	for line, want := range map[string]bool{
-		"fetch": true, "produce --addr x": true, "e2e --rate 1 --addr=x": true, "produce --brokers x": false, "": false, "run --addr": false,
-	} {
-		if isLegacy(strings.Fields(line)) != want {
-			t.Errorf("%q", line)
-		}
-	}
-}
