@@ -42,7 +42,6 @@ type cleaner struct {
 	best    *Log          // dirtiest log that was seen in this walk
 	state   compact.State // of best
 	ratio   float64       // of the dirtiest, due or not, in this walk
-	most    float64       // in the last one
 	logs    int           // compacted ones seen in this walk
 	seen    int           // and in the last one
 	queued  bool          // all cleaners were at work for other cores

@@ -88,7 +88,6 @@ type cleanOutput struct {
 	base int64
 	sums cleanSums
 	f    vfs.File
-	name string
 	buf  []byte
 	at   int64 // of the file's end
 }

@@ -152,11 +152,6 @@ type gatherer struct {
 	one    gathering          // without keys: batch by batch, place by place
 	mine   map[int]*gathering // with keys: every place's
 	topic  int
-	held   struct { // the message that did not fit
-		key, value []byte
-		place      int
-		there      bool
-	}
 }
 
 // room of one record beside its key and value: lengths and deltas, at most.

@@ -38,7 +38,6 @@ type cluster struct {
 	versions   versions
 	limits     map[int16]int16 // greatest version by key
 	id         string
-	software   string
 }
 
 // asked is one connection for cold requests.

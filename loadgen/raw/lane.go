@@ -22,7 +22,6 @@ type lane struct {
 
 	queued  uint64 // requests handed to the connection
 	answers uint64
-	silent  uint64 // acks 0: requests that have left
 
 	schedule *workload.Schedule // of batches; with linger of messages; nil: as many as go
 	gathered int                // messages in the slot that is next

@@ -23,8 +23,6 @@ type content struct {
 	tail []byte
 }
 
-func (c *content) size() int64 { return c.cut + int64(len(c.tail)) }
-
 // ReadAt implements io.ReaderAt.
 func (c *content) ReadAt(p []byte, off int64) (n int, err error) {
 	if off < c.cut {

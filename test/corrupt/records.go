@@ -42,7 +42,7 @@ func (r *reader) records() error {
 			}
 			next, err := l.take(b, at)
 			if err != nil {
-				return fmt.Errorf("Fetch %s from %d: %w", p, at, err)
+				return fmt.Errorf("fetch %s from %d: %w", p, at, err)
 			}
 			at = next
 		}
@@ -104,5 +104,5 @@ func (r *reader) fetch(p place, at int64) (b []byte, failed bool, err error) {
 			return x.RecordBatches, false, nil
 		}
 	}
-	return nil, false, fmt.Errorf("Fetch %s from %d: %w", p, at, errStuck)
+	return nil, false, fmt.Errorf("fetch %s from %d: %w", p, at, errStuck)
 }
