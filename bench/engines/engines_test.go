@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"millrace/bench/place"
 	"millrace/bench/record"
 	"millrace/loadgen/workload"
 )
@@ -13,7 +14,7 @@ import (
 // Every load names sides and figures that there are, and a load that its scenario has; both sides
 // of a pair differ in their engine only.
 func TestLoads(t *testing.T) {
-	all := sides(&record.Plan{Repo: "../..", Work: t.TempDir()})
+	all := sides(&record.Plan{Place: &place.Place{Repo: "../..", Work: t.TempDir()}})
 	find := func(name string) *record.Side {
 		return all[slices.IndexFunc(all, func(s *record.Side) bool { return s.Name == name })]
 	}

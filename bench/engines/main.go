@@ -5,23 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 
 	"millrace/bench"
+	"millrace/bench/place"
 	"millrace/bench/record"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { place.Main(run) }
 
 const uring, epoll = "io_uring", "epoll"
 
@@ -38,7 +30,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(p.Work)
+	defer p.Remove()
 	p.Title = "Millrace with io_uring against Millrace with epoll"
 	p.Lead = "the client on the same processors, over loopback; what the virtual disk calls flushed may " +
 		"be in its host's memory."
@@ -69,7 +61,7 @@ func sides(p *record.Plan) (out []*record.Side) {
 			"log.segment.delete.delay.ms=1000"}, strings.Fields(os.Getenv("MILLRACE_ARGS"))...)
 		out = append(out, &record.Side{Name: s.name, Of: s.of, Tag: s.tag,
 			Durable: s.durability == "fsync", Contestant: bench.Millrace(
-				filepath.Join(p.Repo, "bin/millrace"), filepath.Join(p.Work, s.name), s.name, args...)})
+				p.Millrace(), filepath.Join(p.Work, s.name), s.name, args...)})
 	}
 	return out
 }

@@ -12,42 +12,36 @@ import (
 
 	"millrace/bench/kafka"
 	"millrace/bench/load"
+	"millrace/bench/place"
 )
 
 // Setup is what a benchmark of this kind runs with.
 type Setup struct {
-	Repo, Work string
-	Quick      bool     // QUICK=1: a tenth of everything
-	Only       []string // ONLY=part,part
-	Jars       *kafka.Jars
-	Report     *Report
+	*place.Place
+	Quick  bool     // QUICK=1: a tenth of everything
+	Only   []string // ONLY=part,part
+	Jars   *kafka.Jars
+	Report *Report
 }
 
 // NewSetup reads the environment and makes a directory on the repository's file system.
 // KAFKA=0 leaves Kafka out.
 func NewSetup(ctx context.Context) (*Setup, func(), error) {
-	out, err := exec.Command("go", "env", "GOMOD").Output()
+	p, err := place.New()
 	if err != nil {
 		return nil, nil, err
 	}
-	s := &Setup{Repo: filepath.Dir(strings.TrimSpace(string(out))), Quick: os.Getenv("QUICK") != "",
-		Report: &Report{Out: os.Stdout}}
+	s := &Setup{Place: p, Quick: os.Getenv("QUICK") != "", Report: &Report{Out: os.Stdout}}
 	if only := os.Getenv("ONLY"); only != "" {
 		s.Only = strings.Split(only, ",")
 	}
-	cache := filepath.Join(s.Repo, ".cache")
 	if os.Getenv("KAFKA") != "0" {
-		if s.Jars, err = kafka.Fetch(ctx, cache); err != nil {
+		if s.Jars, err = kafka.Fetch(ctx, p.Cache); err != nil {
+			p.Remove()
 			return nil, nil, err
 		}
 	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return nil, nil, err
-	}
-	if s.Work, err = os.MkdirTemp(cache, "bench-"); err != nil {
-		return nil, nil, err
-	}
-	return s, func() { _ = os.RemoveAll(s.Work) }, nil
+	return s, p.Remove, nil
 }
 
 // Wants says whether a part was asked for.
@@ -64,7 +58,7 @@ func (s *Setup) Save(name string) error {
 	if len(s.Only) > 0 {
 		name += "-" + strings.Join(s.Only, "-")
 	}
-	return s.Report.Save(filepath.Join(s.Repo, "bench/results"), name)
+	return s.Report.Save(s.Results(), name)
 }
 
 // Scale is n, or a tenth of it.
@@ -78,7 +72,7 @@ func (s *Setup) Scale(n int) int {
 // Ours makes a node of our broker. MILLRACE_ARGS has more arguments.
 func (s *Setup) Ours(name string, args ...string) *Node {
 	args = append(args, strings.Fields(os.Getenv("MILLRACE_ARGS"))...)
-	return Millrace(s.binary("MILLRACE", "bin/millrace"), filepath.Join(s.Work, name), "millrace",
+	return Millrace(binary("MILLRACE", s.Millrace()), filepath.Join(s.Work, name), "millrace",
 		args...)
 }
 
@@ -91,13 +85,13 @@ func (s *Setup) Theirs(name string, extra map[string]string) *Node {
 }
 
 // Loadgen is the load generator's program.
-func (s *Setup) Loadgen() string { return s.binary("LOADGEN", "bin/loadgen") }
+func (s *Setup) Loadgen() string { return binary("LOADGEN", s.Place.Loadgen()) }
 
-func (s *Setup) binary(variable, otherwise string) string {
+func binary(variable, otherwise string) string {
 	if v := os.Getenv(variable); v != "" {
 		return v
 	}
-	return filepath.Join(s.Repo, otherwise)
+	return otherwise
 }
 
 // Load runs loadgen as a process of its own.

@@ -37,7 +37,7 @@ func NewCourse(p *Plan, sides []*Side, loads []*Load) (*Course, error) {
 		}
 		programs = append(programs, id)
 	}
-	store, err := OpenStore(p.Cache()+"/record/"+p.id(), p.comparable(programs), p.Fresh)
+	store, err := OpenStore(p.Cache+"/record/"+p.id(), p.comparable(programs), p.Fresh)
 	if err != nil {
 		return nil, err
 	}

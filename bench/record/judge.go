@@ -200,7 +200,7 @@ func (c *Course) lead() string {
 	if c.Limits != nil && c.Limits.Steal > 0 {
 		text += fmt.Sprintf(" While the limits were measured the hypervisor took %.2f cores.", c.Limits.Steal)
 	}
-	text += fmt.Sprintf(" Up to %d pairs of %v each, by the set “%s”.", c.Rounds, c.Seconds, c.Set)
+	text += fmt.Sprintf(" Up to %d pairs of %v each, by the set “%s”.", c.Rounds, c.Length, c.Set)
 	if c.stopped != "" {
 		text += " There are fewer pairs than planned: " + c.stopped + "."
 	}

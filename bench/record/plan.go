@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"millrace/bench"
+	"millrace/bench/place"
 )
 
 // Sets of loads, from few to all.
@@ -50,7 +50,7 @@ type Load struct {
 
 	Alone     bool          // it starts its own brokers: the sides' do not run meanwhile
 	MaxRounds int           // 0: as the plan says
-	Seconds   time.Duration // in the whole set, where it is not the plan's
+	Length    time.Duration // in the whole set, where it is not the plan's
 
 	// Before is called once per start of a side before its first run; may be nil.
 	Before func(ctx context.Context, c *Course, side *Side) error
@@ -61,14 +61,15 @@ type Load struct {
 
 // Plan says how much is measured.
 type Plan struct {
+	*place.Place
 	Name        string // "kafka": of files
 	Title, Lead string
 	Contestants []string // names in tables, ours first
 	Notes       []string
 	Set         string
-	Rounds      int // pairs
-	MaxRepeats  int // rounds beyond, for pairs that do not count
-	Seconds     time.Duration
+	Rounds      int           // pairs
+	MaxRepeats  int           // rounds beyond, for pairs that do not count
+	Length      time.Duration // of each run
 	Warmup      time.Duration // of each run
 	WarmJVM     time.Duration
 	Settle      time.Duration // between runs, before the disks are looked at
@@ -79,7 +80,6 @@ type Plan struct {
 	Keep        bool   // disturbed pairs count, JVMs are cold: for developing, never for a record
 	Results     string // directory of what is published
 	Document    string // file with the generated part; "": none
-	Repo, Work  string
 	Warm        func(ctx context.Context, c *Course, side *Side) error
 	Out         io.Writer
 }
@@ -87,32 +87,26 @@ type Plan struct {
 // NewPlan reads the environment: QUICK=1, CORE=1, PAIRS=n, DURATION=5s, MINUTES=n, ROWS=n,n,
 // FRESH=1, RESULTS=directory, PUBLISH=1, DISTURBED=keep.
 func NewPlan(name string) (*Plan, error) {
-	out, err := exec.Command("go", "env", "GOMOD").Output()
-	if err != nil {
-		return nil, fmt.Errorf("record: where is the repository: %w", err)
-	}
-	p := &Plan{Name: name, Set: Whole, Rounds: 8, MaxRepeats: 4, Seconds: time.Minute,
+	p := &Plan{Name: name, Set: Whole, Rounds: 8, MaxRepeats: 4, Length: time.Minute,
 		Warmup: 5 * time.Second, WarmJVM: time.Minute, Settle: 2 * time.Second,
-		Patience: time.Minute, Repo: filepath.Dir(strings.TrimSpace(string(out))), Out: os.Stdout}
+		Patience: time.Minute, Out: os.Stdout}
 	switch {
 	case os.Getenv("QUICK") != "":
 		p.Set, p.Rounds, p.MaxRepeats = Quick, 2, 2
-		p.Seconds, p.Warmup, p.Budget = 4*time.Second, time.Second, 9*time.Minute+20*time.Second
+		p.Length, p.Warmup, p.Budget = 4*time.Second, time.Second, 9*time.Minute+20*time.Second
 		p.Settle, p.Patience = 1200*time.Millisecond, 5*time.Second
 	case os.Getenv("CORE") != "":
 		p.Set, p.Rounds, p.MaxRepeats = Core, 4, 4
-		p.Seconds, p.Warmup, p.Budget = 15*time.Second, 2*time.Second, 57*time.Minute
+		p.Length, p.Warmup, p.Budget = 15*time.Second, 2*time.Second, 57*time.Minute
 		p.Settle, p.Patience = 1500*time.Millisecond, 20*time.Second
 	}
-	if err := p.environment(); err != nil {
+	var err error
+	if p.Place, err = place.New(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(p.Cache(), 0o755); err != nil {
-		return nil, fmt.Errorf("record: %w", err)
-	}
-	// On the repository's filesystem: a temporary directory may be in memory.
-	if p.Work, err = os.MkdirTemp(p.Cache(), "bench-"); err != nil {
-		return nil, fmt.Errorf("record: %w", err)
+	if err := p.environment(); err != nil {
+		p.Remove()
+		return nil, err
 	}
 	return p, nil
 }
@@ -137,7 +131,7 @@ func (p *Plan) environment() error {
 		if err != nil || d < time.Second || d > time.Hour {
 			return fmt.Errorf("record: DURATION=%s: want 1s to 1h", text)
 		}
-		p.Seconds = d
+		p.Length = d
 	}
 	for _, text := range strings.FieldsFunc(os.Getenv("ROWS"), func(r rune) bool { return r == ',' }) {
 		n, err := strconv.Atoi(text)
@@ -147,28 +141,25 @@ func (p *Plan) environment() error {
 		p.Rows = append(p.Rows, n)
 	}
 	p.Fresh, p.Keep = os.Getenv("FRESH") != "", os.Getenv("DISTURBED") == "keep"
-	p.Results = filepath.Join(p.Repo, "bench/results")
+	p.Results = p.Place.Results()
 	p.Document = filepath.Join(p.Repo, "docs/BENCHMARKS.md")
 	if p.Keep {
 		p.WarmJVM = 8 * time.Second
 	}
 	if p.Set == Quick || p.Keep {
-		p.Results, p.Document = filepath.Join(p.Cache(), "record", p.id()), ""
+		p.Results, p.Document = filepath.Join(p.Cache, "record", p.id()), ""
 	}
 	if dir := os.Getenv("RESULTS"); dir != "" {
 		p.Results, p.Document = dir, ""
 	}
 	if os.Getenv("PUBLISH") != "" && !p.Keep {
-		p.Results = filepath.Join(p.Repo, "bench/results")
+		p.Results = p.Place.Results()
 		p.Document = filepath.Join(p.Repo, "docs/BENCHMARKS.md")
 	}
 	return nil
 }
 
 func (p *Plan) id() string { return p.Name + "-" + p.Set }
-
-// Cache is where builds and runs leave what is no source.
-func (p *Plan) Cache() string { return filepath.Join(p.Repo, ".cache") }
 
 // Has says whether a load is part of the plan.
 func (p *Plan) Has(l *Load) bool {
@@ -182,14 +173,14 @@ func (p *Plan) Has(l *Load) bool {
 
 // For is how long a load is measured.
 func (p *Plan) For(l *Load) time.Duration {
-	if p.Set == Whole && l.Seconds > 0 && os.Getenv("DURATION") == "" {
-		return l.Seconds
+	if p.Set == Whole && l.Length > 0 && os.Getenv("DURATION") == "" {
+		return l.Length
 	}
-	return p.Seconds
+	return p.Length
 }
 
 // comparable is what runs must have in common to be put into one table (C2).
 func (p *Plan) comparable(programs []string) string {
-	return fmt.Sprintf("%s: %v after %v, JVM warm after %v, %s", p.id(), p.Seconds, p.Warmup, p.WarmJVM,
+	return fmt.Sprintf("%s: %v after %v, JVM warm after %v, %s", p.id(), p.Length, p.Warmup, p.WarmJVM,
 		strings.Join(programs, ", "))
 }

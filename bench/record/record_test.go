@@ -42,7 +42,7 @@ func testCourse(t *testing.T, rounds, repeats int, sides []string, measure func(
 		}}
 	p := &Plan{Name: "test", Title: "t", Lead: "a machine.", Contestants: []string{"Ours", "Theirs",
 		"Theirs, flush"}, Notes: []string{"n", "n", "n"}, Set: Whole, Rounds: rounds, MaxRepeats: repeats,
-		Seconds: time.Second, Out: io.Discard, Results: filepath.Join(t.TempDir(), "results")}
+		Length: time.Second, Out: io.Discard, Results: filepath.Join(t.TempDir(), "results")}
 	return &Course{Plan: p, Store: store, loads: []*Load{l}, sides: testSides(), began: time.Now(),
 		up: map[string]bool{}, before: map[string]bool{}}
 }

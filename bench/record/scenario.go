@@ -98,7 +98,7 @@ func (c *Course) LoadAt(ctx context.Context, addr string, pid int, file, only st
 	}
 	bounded, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	cmd := exec.CommandContext(bounded, filepath.Join(c.Repo, "bin/loadgen"), argv...)
+	cmd := exec.CommandContext(bounded, c.Loadgen(), argv...)
 	cmd.Dir = c.Repo
 	var errs strings.Builder
 	cmd.Stderr = &errs

@@ -13,25 +13,17 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strconv"
-	"syscall"
 	"time"
 
 	"millrace/bench/life"
+	"millrace/bench/place"
 	"millrace/loadgen"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { place.Main(run) }
 
 func run(ctx context.Context) error {
 	s, done, err := life.NewSetup(ctx)

@@ -10,39 +10,30 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"millrace/bench"
 	"millrace/bench/kafka"
+	"millrace/bench/place"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { place.Main(run) }
 
 func run(ctx context.Context) error {
 	if len(os.Args) != 2 || bench.Loads(os.Args[1]) == nil && os.Args[1] != "cold" {
 		return fmt.Errorf("usage: sidebyside produce|fetch|e2e|cold")
 	}
-	out, err := exec.Command("go", "env", "GOMOD").Output()
+	at, err := place.New()
 	if err != nil {
 		return err
 	}
-	repo := filepath.Dir(strings.TrimSpace(string(out)))
+	defer at.Remove()
 	plan := bench.Plan{Command: os.Args[1], Rounds: 6, Duration: 10 * time.Second,
 		WarmJVM: 60 * time.Second, Settle: 2 * time.Second, Backlog: 5_000_000_000,
-		Loadgen: filepath.Join(repo, "bin/loadgen"), Out: os.Stdout}
+		Loadgen: at.Loadgen(), Out: os.Stdout}
 	if os.Getenv("QUICK") != "" {
 		plan.Rounds, plan.Duration, plan.WarmJVM = 2, 3*time.Second, 6*time.Second
 		plan.Settle, plan.Backlog = time.Second, 2_000_000_000
@@ -53,29 +44,20 @@ func run(ctx context.Context) error {
 	if only := os.Getenv("ONLY"); only != "" {
 		plan.Only = strings.Split(only, ",")
 	}
-	jars, err := kafka.Fetch(ctx, filepath.Join(repo, ".cache"))
+	jars, err := kafka.Fetch(ctx, at.Cache)
 	if err != nil {
 		return err
 	}
-	// On the repository's filesystem: a temporary directory may be in memory.
-	if err := os.MkdirAll(filepath.Join(repo, ".cache"), 0o755); err != nil {
-		return err
-	}
-	work, err := os.MkdirTemp(filepath.Join(repo, ".cache"), "bench-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(work)
 	if plan.Command == "cold" {
-		return cold(ctx, plan, repo, work, jars)
+		return cold(ctx, plan, at, jars)
 	}
-	c := bench.New(plan, contestants(repo, work, jars))
+	c := bench.New(plan, contestants(at, jars))
 	measureErr := c.Measure(ctx)
 	if len(c.Runs) == 0 {
 		return measureErr
 	}
 	c.Summary()
-	path, err := c.Save(filepath.Join(repo, "bench/results"))
+	path, err := c.Save(at.Results())
 	if err == nil {
 		fmt.Printf("\nraw figures in %s\n", path)
 	}
@@ -85,8 +67,8 @@ func run(ctx context.Context) error {
 	return err
 }
 
-func contestants(repo, work string, jars *kafka.Jars) []*bench.Contestant {
-	binary := filepath.Join(repo, "bin/millrace")
+func contestants(at *place.Place, jars *kafka.Jars) []*bench.Contestant {
+	binary, work := at.Millrace(), at.Work
 	args := strings.Fields(os.Getenv("MILLRACE_ARGS"))
 	// Two that each take what memory there is would shrink each other.
 	other := append([]string{"--cores", strconv.Itoa(bench.OtherCores()), "--set",
@@ -104,7 +86,7 @@ func contestants(repo, work string, jars *kafka.Jars) []*bench.Contestant {
 
 // cold measures what a reader of old data does to writers. Ours has a fixed memory, so
 // that what is read is old for it.
-func cold(ctx context.Context, p bench.Plan, repo, work string, jars *kafka.Jars) error {
+func cold(ctx context.Context, p bench.Plan, at *place.Place, jars *kafka.Jars) error {
 	plan := bench.ColdPlan{Bytes: 20_000_000_000, Rounds: 4, Duration: 20 * time.Second, Rate: 2000,
 		WarmJVM: 30 * time.Second, Loadgen: p.Loadgen, Out: p.Out}
 	if os.Getenv("QUICK") != "" {
@@ -120,9 +102,9 @@ func cold(ctx context.Context, p bench.Plan, repo, work string, jars *kafka.Jars
 	args := append([]string{"--set", "memory.bytes=1073741824"},
 		strings.Fields(os.Getenv("MILLRACE_ARGS"))...)
 	c := bench.NewCold(plan, []*bench.Contestant{
-		bench.Millrace(filepath.Join(repo, "bin/millrace"), filepath.Join(work, bench.Ours),
+		bench.Millrace(at.Millrace(), filepath.Join(at.Work, bench.Ours),
 			bench.Ours, args...),
-		bench.Kafka(jars, filepath.Join(work, bench.Theirs), bench.Theirs,
+		bench.Kafka(jars, filepath.Join(at.Work, bench.Theirs), bench.Theirs,
 			"Apache Kafka "+kafka.Version+", default configuration (page cache), heap 1 GB", nil),
 	})
 	err := c.Measure(ctx)
@@ -130,7 +112,7 @@ func cold(ctx context.Context, p bench.Plan, repo, work string, jars *kafka.Jars
 		return err
 	}
 	c.Summary()
-	path, saveErr := c.Save(filepath.Join(repo, "bench/results"))
+	path, saveErr := c.Save(at.Results())
 	if saveErr == nil {
 		fmt.Printf("\nraw figures in %s\n", path)
 	}

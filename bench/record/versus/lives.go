@@ -46,7 +46,7 @@ func (b *brokers) node(side *record.Side, dir string) *life.Node {
 		return life.Kafka(b.jars, dir, side.Name, map[string]string{deleteDelay: "1000",
 			"num.recovery.threads.per.data.dir": strconv.Itoa(runtime.NumCPU())})
 	}
-	return life.Millrace(filepath.Join(b.plan.Repo, "bin/millrace"), dir, side.Name, millraceArgs()...)
+	return life.Millrace(b.plan.Millrace(), dir, side.Name, millraceArgs()...)
 }
 
 const settleMemory = 5 * time.Second // after which an idle broker's figures are taken
@@ -241,7 +241,7 @@ func (b *brokers) filling(ctx context.Context, n *life.Node, args ...string) *ex
 	argv := strings.Fields("produce --topic filled --partitions " + strconv.Itoa(recoveryPartitions) +
 		" --connections 4 --in-flight 32 --batch 16 --size 1024 --warmup 0s --duration 600s --quiet")
 	argv = append(argv, append([]string{"--brokers", n.Addr}, args...)...)
-	return exec.CommandContext(ctx, filepath.Join(b.plan.Repo, "bin/loadgen"), argv...)
+	return exec.CommandContext(ctx, b.plan.Loadgen(), argv...)
 }
 
 // discard ends a broker and removes what it wrote.

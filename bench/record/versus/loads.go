@@ -103,7 +103,7 @@ func endToEndLoads() []*record.Load {
 	file, near := "06-end-to-end.yaml", "07-near-the-limit.yaml"
 	asked := []record.Asked{goal(record.EndToEnd50, 1.0/2), goal(record.EndToEnd99, 1.0/3),
 		goal(record.EndToEnd999, 1.0/5), goal(record.Cores)}
-	long := func(l *record.Load) { l.Seconds = 5 * time.Minute }
+	long := func(l *record.Load) { l.Length = 5 * time.Minute }
 	return []*record.Load{
 		with(scenario(6, record.Quick, "end to end, 20 000 msg/s of 100 B", file, "20k-100b", three,
 			asked), long),
@@ -118,7 +118,7 @@ func endToEndLoads() []*record.Load {
 		with(under(scenario(7, record.Whole, "end to end, at 80 % of Kafka's maximum", near,
 			"80-percent", three, []record.Asked{goal(record.EndToEnd50), goal(record.EndToEnd99),
 				goal(record.EndToEnd999, 1.0/10), goal(record.Cores)}), near, "80-percent", "7 maximum",
-			0.8), func(l *record.Load) { l.Seconds = 5 * time.Minute; l.Remark = "Kafka is at its knee" }),
+			0.8), func(l *record.Load) { l.Length = 5 * time.Minute; l.Remark = "Kafka is at its knee" }),
 		scenario(8, record.Quick, "50 MB/s in, 100 MB/s out", "08-fixed-rate.yaml", "mixed", three,
 			[]record.Asked{goal(record.CPUPerGB, 1.0/3), goal(record.MachinePerGB),
 				goal(record.EndToEnd50), goal(record.EndToEnd99)}),

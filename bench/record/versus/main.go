@@ -3,28 +3,19 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"time"
 
 	"millrace/bench"
 	"millrace/bench/kafka"
 	"millrace/bench/life"
+	"millrace/bench/place"
 	"millrace/bench/record"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
+func main() { place.Main(run) }
 
 // Contestants in tables.
 const (
@@ -38,8 +29,8 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(p.Work)
-	jars, err := kafka.Fetch(ctx, p.Cache())
+	defer p.Remove()
+	jars, err := kafka.Fetch(ctx, p.Cache)
 	if err != nil {
 		return err
 	}
@@ -96,7 +87,7 @@ func (b *brokers) sides() []*record.Side {
 	p := b.plan
 	millrace := func(name, tag string, args ...string) *record.Side {
 		return &record.Side{Name: name, Of: ours, Tag: tag, Durable: tag == "durable", Contestant: bench.Millrace(
-			filepath.Join(p.Repo, "bin/millrace"), filepath.Join(p.Work, name), name,
+			p.Millrace(), filepath.Join(p.Work, name), name,
 			append(millraceArgs(), args...)...)}
 	}
 	kafkaSide := func(name, of string, extra map[string]string) *record.Side {

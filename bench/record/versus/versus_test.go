@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"millrace/bench/life"
+	"millrace/bench/place"
 	"millrace/bench/record"
 	"millrace/loadgen/result"
 	"millrace/loadgen/workload"
@@ -65,7 +66,7 @@ func FuzzToolsFigures(f *testing.F) {
 
 // Every load names sides and figures that there are, and a load that its scenario has.
 func TestLoads(t *testing.T) {
-	b := &brokers{plan: &record.Plan{Repo: "../../..", Work: t.TempDir()}, kept: map[string]*life.Node{}}
+	b := &brokers{plan: &record.Plan{Place: &place.Place{Repo: "../../..", Work: t.TempDir()}}, kept: map[string]*life.Node{}}
 	sides := b.sides()
 	names := map[string]bool{}
 	rows := map[int]bool{}
