@@ -325,6 +325,7 @@ func (s *Shard) commit(out *Effects) {
 	f.lastSeq = st.commits
 	s.stats.Commits++
 	s.stats.CommitBytes += uint64(st.padded)
+	s.shared.written.Add(uint64(st.padded))
 	s.stats.CommitSize.Observe(int64(st.padded))
 	st.issued = s.now.Mono
 	s.writeCommit(out)

@@ -107,8 +107,8 @@ const (
 
 // readTurn takes readings that came in this turn as far as they come, and sends reads off.
 func (s *Shard) readTurn(out *Effects) {
-	s.runReads()
 	s.cold.pace(s)
+	s.runReads()
 	if len(s.cold.fills) > 0 {
 		s.fill(out)
 	}
@@ -124,6 +124,11 @@ func (s *Shard) runReads() {
 	if len(rd.queue) == 0 {
 		return
 	}
+	if c.work <= 0 && c.calm {
+		rd.more = c.ended // first what has become durable is told
+		return
+	}
+	c.worked = s.now.Mono
 	queue := rd.queue
 	rd.queue = rd.queue[len(queue):]
 	tired := (*reading)(nil)

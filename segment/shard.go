@@ -69,12 +69,13 @@ type Shard struct {
 
 // shared is what the shards of one Open have in common.
 type shared struct {
-	unswept  atomic.Int32 // cores that have not swept in this boot
-	released atomic.Bool  // journal files of earlier boots may be reused
-	crowded  atomic.Bool  // until then nothing more is taken: they hold more than all may
-	wrote    atomic.Int64 // when some core last wrote to its journal, monotonic
-	failed   atomic.Bool  // some core's storage latched
-	serving  atomic.Bool  // recovery is done
+	unswept  atomic.Int32  // cores that have not swept in this boot
+	released atomic.Bool   // journal files of earlier boots may be reused
+	crowded  atomic.Bool   // until then nothing more is taken: they hold more than all may
+	wrote    atomic.Int64  // when some core last wrote to its journal, monotonic
+	written  atomic.Uint64 // bytes, by all of them
+	failed   atomic.Bool   // some core's storage latched
+	serving  atomic.Bool   // recovery is done
 	list     journalList
 	// Held, by its name, by jobs that rely on a partition's directory, or move it.
 	dirs [64]sync.Mutex
@@ -362,7 +363,11 @@ func (s *Shard) Configure(l *Log, cfg LogConfig) {
 }
 
 // Admit says whether a request of so many bytes may be appended now.
-func (s *Shard) Admit(bytes int) Admission { return s.admit(int64(bytes), s.j.total/8) }
+func (s *Shard) Admit(bytes int) Admission { return s.admit(int64(bytes), s.j.keptBack()) }
+
+// keptBack is what of the journal is not for producers: on a full disk groups go on with
+// it. An eighth, but while there are only the first files, a quarter of those.
+func (j *journal) keptBack() int64 { return max(j.total/8, min(j.total/4, firstJournalFile/2)) }
 
 // AdmitInternal is Admit for internal topics: they may use what is kept back from
 // others.

@@ -1,6 +1,8 @@
 package segment
 
 import (
+	"time"
+
 	"millrace/internal/arena"
 	"millrace/internal/clock"
 	"millrace/protocol"
@@ -38,9 +40,14 @@ type coldSet struct {
 	slice       int           // bytes of one
 	work        int           // bytes that one turn may check
 	calm        bool          // somebody writes
-	began       clock.Instant // the last read
-	ended       bool          // it has, since the last turn
-	next        clock.Instant // no read before that
+	credit      int64         // bytes that may be read meanwhile; below zero: owed
+	counted     clock.Instant // until when time, and
+	matched     uint64        // up to where what was written counts in it
+	busy        bool          // a journal write is on its way
+	ended       bool          // the last one has, in this turn,
+	rest        clock.Instant // then
+	next        clock.Instant // a read may go then
+	worked      clock.Instant // when readings last went on
 }
 
 const (
@@ -54,26 +61,51 @@ const (
 	// checks as much as one answer has. A journal write waits behind what the disk is
 	// at, and a request behind the turn: with writers there are few small ones.
 	freeReads, freeSlice, freeWork = 2, maxChunk, maxChunk
-	calmReads, calmSlice, calmWork = 1, 128 << 10, 256 << 10
-	// Between two of them the disk, the processors and the clients are the writers' for
-	// calmPause times as long as the last one took.
-	calmPause = 2
+	calmReads, calmSlice, calmWork = 1, 128 << 10, 64 << 10
+	// calmRate is what all cores' readers then get together, in bytes a second, and calmShare
+	// times as much as is written, so that whoever is behind comes to the end.
+	calmRate, calmShare = 256_000_000, 2
+	// Best is right after a journal write has ended: who waited for it has yet to send the next
+	// request. Reads go then, for calmGap, and bytes are checked while no write is on its way.
+	// Without such moments a read goes when calmLate bytes are due, and a turn's work is done
+	// every calmPatience.
+	calmGap      = clock.Instant(50_000)
+	calmPatience = clock.Instant(1_000_000)
+	calmLate     = 4 * calmSlice
 	// writersFor is how long somebody counts as writing.
 	writersFor = clock.Instant(20_000_000)
 )
 
 // pace decides by what the journals of all cores do.
 func (c *coldSet) pace(s *Shard) {
-	if s.st.flying != nil || s.st.gather.entries > 0 {
-		s.shared.wrote.Store(int64(s.now.Mono))
+	now, busy := s.now.Mono, s.st.flying != nil || s.st.gather.entries > 0
+	c.ended = c.busy && !busy
+	if c.busy = busy; busy {
+		s.shared.wrote.Store(int64(now))
 	}
-	if c.ended { // by this turn's clock, which completions come before
-		c.ended = false
-		c.next = s.now.Mono + calmPause*min(s.now.Mono-c.began, writersFor/4)
+	if c.ended {
+		c.rest = now
 	}
-	c.most, c.slice, c.work, c.calm = freeReads, freeSlice, freeWork, false
-	if last := s.shared.wrote.Load(); last > 0 && s.now.Mono < clock.Instant(last)+writersFor {
-		c.most, c.slice, c.work, c.calm = calmReads, calmSlice, calmWork, true
+	written, rate := s.shared.written.Load(), calmRate/int64(s.cores)
+	passed := min(now-c.counted, writersFor)
+	c.credit += int64(passed)*rate/int64(time.Second) + calmShare*int64(written-c.matched)
+	c.credit = min(c.credit, calmLate)
+	c.counted, c.matched = now, written
+	last := s.shared.wrote.Load()
+	if c.calm = last > 0 && now < clock.Instant(last)+writersFor; !c.calm {
+		c.most, c.slice, c.work, c.credit = freeReads, freeSlice, freeWork, 0
+		return
+	}
+	c.most, c.slice, c.work = calmReads, calmSlice, calmWork
+	if (busy || c.ended) && c.credit < calmLate && now < c.worked+calmPatience {
+		c.work = 0
+	}
+	due := func(credit int64) clock.Instant {
+		return now.Add(time.Duration(max(credit-c.credit, 0) * int64(time.Second) / rate))
+	}
+	c.next = due(calmLate)
+	if soon := due(0); !busy && soon < c.rest+calmGap {
+		c.next = soon
 	}
 }
 
@@ -284,7 +316,7 @@ func (s *Shard) fill(out *Effects) {
 		n := min(int64(c.slice), ceil(st.end)-st.have)
 		s.pin(g)
 		c.flying++
-		c.began = s.now.Mono
+		c.credit -= n
 		s.stats.ColdReads++
 		id := s.newOp(op{kind: opRead, stretch: st})
 		out.IO = append(out.IO, IO{ID: id, Kind: IORead, Fd: g.fd.f.Fd(), Off: st.have,
@@ -297,7 +329,6 @@ func (s *Shard) readDone(st *stretch, res int32) {
 	c, g := &s.cold, st.seg
 	s.unpin(g)
 	c.flying--
-	c.ended = true
 	switch {
 	case st.gone:
 		s.freeStretch(st)

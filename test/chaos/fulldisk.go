@@ -124,7 +124,7 @@ func (f *fullDisk) goesOn(ctx context.Context, round int) error {
 		return fmt.Errorf("heartbeat on a full disk: %w", err)
 	}
 	if err := f.commit(ctx, 5*time.Second, "on a full disk"); err != nil {
-		return err
+		return fmt.Errorf("%w\n%s", err, w.b.lastWords())
 	}
 	f.commits += 3
 	if err := f.change(ctx, round); err != nil {
