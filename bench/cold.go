@@ -40,6 +40,13 @@ type ColdRun struct {
 // moved is the figure of merit: the tail's produce p99 beside the reader against alone.
 func (r ColdRun) moved() float64 { return r.Beside.Latency.P99 / r.Alone.Latency.P99 }
 
+// quiet says that neither of its paced loads was disturbed; the reader is none of that.
+func (r ColdRun) quiet() bool {
+	beside := *r.Beside
+	beside.Foreign -= r.Read.Client
+	return !noisy(r.Alone) && !noisy(&beside)
+}
+
 // cost is what reading took of the broker's processor time, per 10⁹ bytes: without what
 // the same produce load takes alone.
 func (r ColdRun) cost() float64 {
@@ -162,7 +169,7 @@ func (c *Cold) round(ctx context.Context, x *Contestant, round int) error {
 	}
 	c.Runs = append(c.Runs, run)
 	mark := ""
-	if noisy(run.Alone) {
+	if !run.quiet() {
 		mark = " !"
 	}
 	fmt.Fprintf(c.Plan.Out, "  %-5d %-10s %12s %12s %8.2f %12s %12s %10.0f %12s%s\n", round+1, x.Name,
@@ -180,13 +187,17 @@ func (c *Cold) dropCache() {
 	time.Sleep(time.Second)
 }
 
-// Summary prints the medians against what is asked.
+// Summary prints the medians of the rounds that nobody disturbed, where there are such, against
+// what is asked.
 func (c *Cold) Summary() {
 	fmt.Fprintf(c.Plan.Out, "\n  %-10s %14s %10s %12s\n", "BROKER", "p99 MOVED BY", "READ MB/s", "READ CPU/GB")
 	for _, x := range c.all {
 		var moved, speed, cost []float64
-		for _, r := range c.Runs {
-			if r.Contestant == x.Name {
+		other := func(r ColdRun) bool { return r.Contestant != x.Name }
+		runs := slices.DeleteFunc(slices.Clone(c.Runs), other)
+		quiet := slices.ContainsFunc(runs, ColdRun.quiet)
+		for _, r := range runs {
+			if !quiet || r.quiet() {
 				moved = append(moved, r.moved())
 				speed = append(speed, float64(r.Read.Bytes)/r.Read.Seconds/1e6)
 				cost = append(cost, r.cost())

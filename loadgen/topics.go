@@ -41,7 +41,8 @@ func CreateTopic(ctx context.Context, addr, name string, partitions int,
 // waitForLeaders asks each partition for its end until all answer: metadata names a leader
 // somewhat before it serves.
 func waitForLeaders(ctx context.Context, cl *kgo.Client, name string, partitions int) error {
-	deadline := time.Now().Add(30 * time.Second)
+	// Some brokers take minutes over thousands of partitions.
+	deadline := time.Now().Add(30*time.Second + time.Duration(partitions)*50*time.Millisecond)
 	for p := int32(0); p < int32(partitions); {
 		_, err := endOffset(ctx, cl, name, p)
 		switch {

@@ -42,13 +42,19 @@ func run(ctx context.Context) error {
 	return s.Save("partitions")
 }
 
-// perTopic is the most partitions that one request may make, here and in Kafka.
-const perTopic = 10_000
+// perTopic: with 10 000 partitions, a topic is more than one request may make in Kafka.
+const perTopic = 5_000
 
-func topics(n int) []string {
+// topics are named as loadgen names them.
+func topics(n int) []string { return spread("many", n) }
+
+func spread(name string, n int) []string {
+	if n <= perTopic {
+		return []string{name}
+	}
 	names := make([]string, (n+perTopic-1)/perTopic)
 	for i := range names {
-		names[i] = fmt.Sprintf("many-%d", i)
+		names[i] = fmt.Sprintf("%s-%d", name, i)
 	}
 	return names
 }
@@ -85,7 +91,7 @@ func few(ctx context.Context, s *life.Setup, node *life.Node, n int, most asked)
 		return err
 	}
 	begin := time.Now()
-	if err := create(ctx, node.Addr, n); err != nil {
+	if err := create(ctx, node.Addr, "many", n); err != nil {
 		return err
 	}
 	r.Time(node.Name, fmt.Sprintf("%d partitions made", n), time.Since(begin), 0, "")
@@ -139,8 +145,8 @@ func lives(ctx context.Context, s *life.Setup, node *life.Node, n int, probe lif
 	return nil
 }
 
-func create(ctx context.Context, addr string, n int) error {
-	for _, name := range topics(n) {
+func create(ctx context.Context, addr, name string, n int) error {
+	for _, name := range spread(name, n) {
 		if err := loadgen.CreateTopic(ctx, addr, name, min(n, perTopic), nil); err != nil {
 			return err
 		}
@@ -165,7 +171,7 @@ func oneEach(ctx context.Context, s *life.Setup, node *life.Node, n int) error {
 // throughput: the same load over all partitions and over 8, in ABBA order.
 func throughput(ctx context.Context, s *life.Setup) error {
 	n, bytes := s.Scale(10_000), int64(s.Scale(6_000))*1_000_000
-	s.Report.Say("\nproduce of %.1f GB over %d partitions and over 8: 100 B × 64 per batch, "+
+	s.Report.Say("\nproduce of %.1f GB, or for a minute, over %d partitions and over 8: 100 B × 64 per batch, "+
 		"4 connections × 32 in flight, journals of 512 MiB", float64(bytes)/1e9, n)
 	if err := compare(ctx, s, s.Ours("throughput"), n, bytes, 0.8); err != nil {
 		return err
@@ -186,12 +192,14 @@ func compare(ctx context.Context, s *life.Setup, node *life.Node, n int, bytes i
 	rates := map[int][]float64{}
 	for round, count := range []int{8, n, n, 8} {
 		name := fmt.Sprintf("spread-%d", round)
-		if err := loadgen.CreateTopic(ctx, node.Addr, name, count, nil); err != nil {
+		if err := create(ctx, node.Addr, name, count); err != nil {
 			return err
 		}
-		got, err := s.Load(ctx, node, "produce", "--topic", name, "--partitions",
-			strconv.Itoa(count), "--payload-pool", strconv.Itoa(64*n/4), "--connections", "4",
-			"--in-flight", "32", "--batch", "64", "--size", "100", "--warmup", "1s", "--duration", "300s",
+		got, err := s.Load(ctx, node, "produce", "--topic", name,
+			"--topics", strconv.Itoa(len(spread(name, count))),
+			"--partitions", strconv.Itoa(min(count, perTopic)),
+			"--payload-pool", strconv.Itoa(64*n/4), "--connections", "4",
+			"--in-flight", "32", "--batch", "64", "--size", "100", "--warmup", "1s", "--duration", "60s",
 			"--max-bytes", strconv.FormatInt(bytes, 10))
 		if err != nil {
 			return err
