@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"millrace/protocol"
 )
 
 // link is a client's connection that comes back: requests go out, answers come in
@@ -34,6 +36,29 @@ func newLink(b *brokerRun, onUp, onDown func()) *link {
 	b.links = append(b.links, l)
 	l.later()
 	return l
+}
+
+// produceTo asks for one batch to be written.
+func produceTo(id protocol.TopicID, partition int32, records []byte) *kmsg.ProduceRequest {
+	req := kmsg.NewPtrProduceRequest()
+	req.SetVersion(13)
+	req.Acks, req.TimeoutMillis = -1, 1000
+	req.Topics = []kmsg.ProduceRequestTopic{{TopicID: id,
+		Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: partition, Records: records}}}}
+	return req
+}
+
+// fetchFrom asks for what a partition has from an offset on, without a session.
+func fetchFrom(id protocol.TopicID, partition int32, at int64, most int32) *kmsg.FetchRequest {
+	req := kmsg.NewPtrFetchRequest()
+	req.SetVersion(13)
+	req.ReplicaID, req.MaxBytes, req.SessionEpoch = -1, 1<<20, -1
+	fp := kmsg.NewFetchRequestTopicPartition()
+	fp.Partition, fp.FetchOffset, fp.CurrentLeaderEpoch, fp.PartitionMaxBytes = partition, at, -1, most
+	ft := kmsg.NewFetchRequestTopic()
+	ft.TopicID, ft.Partitions = id, append(ft.Partitions, fp)
+	req.Topics = append(req.Topics, ft)
+	return req
 }
 
 // later dials after a while.

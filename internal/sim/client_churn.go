@@ -128,11 +128,8 @@ func (c *simChurn) produce() {
 	}
 	view, err := bb.Finish()
 	b.check(err == nil, "building a batch: %v", err)
-	req := kmsg.NewPtrProduceRequest()
-	req.SetVersion(13)
-	req.Acks, req.TimeoutMillis = []int16{-1, 1, 0}[b.rng.IntN(3)], 1000
-	req.Topics = []kmsg.ProduceRequestTopic{{TopicID: c.id,
-		Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: part, Records: view}}}}
+	req := produceTo(c.id, part, view)
+	req.Acks = []int16{-1, 1, 0}[b.rng.IntN(3)]
 	b.w.Tally[Produced]++
 	if req.Acks == 0 { // no answer: they may be there or not
 		c.link.ask(req, nil)
@@ -162,16 +159,8 @@ func (c *simChurn) produce() {
 func (c *simChurn) read() {
 	b := c.b
 	part := b.rng.Int32N(c.parts)
-	req := kmsg.NewPtrFetchRequest()
-	req.SetVersion(13)
-	req.ReplicaID, req.MaxWaitMillis, req.MaxBytes = -1, 0, 1<<20
-	req.SessionEpoch = -1
-	ft := kmsg.NewFetchRequestTopic()
-	ft.TopicID = c.id
-	fp := kmsg.NewFetchRequestTopicPartition()
-	fp.Partition, fp.FetchOffset, fp.CurrentLeaderEpoch, fp.PartitionMaxBytes = part, c.at[part], -1, 1<<20
-	ft.Partitions = append(ft.Partitions, fp)
-	req.Topics = append(req.Topics, ft)
+	req := fetchFrom(c.id, part, c.at[part], 1<<20)
+	req.MaxWaitMillis = 0
 	c.link.ask(req, func(r kmsg.Response) {
 		resp := r.(*kmsg.FetchResponse)
 		if c.gone(protocol.Code(resp.ErrorCode)) {

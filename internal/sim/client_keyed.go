@@ -213,11 +213,7 @@ func (k *simKeyed) produce(p *keyedPart) {
 	}
 	view, err := bb.Finish()
 	b.check(err == nil, "building a batch: %v", err)
-	req := kmsg.NewPtrProduceRequest()
-	req.SetVersion(13)
-	req.Acks, req.TimeoutMillis = -1, 1000
-	req.Topics = []kmsg.ProduceRequestTopic{{TopicID: k.topic.id,
-		Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: p.index, Records: view}}}}
+	req := produceTo(k.topic.id, p.index, view)
 	b.w.Tally[Produced]++
 	k.link.ask(req, func(r kmsg.Response) {
 		got := r.(*kmsg.ProduceResponse).Topics[0].Partitions[0]
@@ -238,17 +234,8 @@ func (k *simKeyed) produce(p *keyedPart) {
 
 func (k *simKeyed) read(p *keyedPart) {
 	b := k.b
-	req := kmsg.NewPtrFetchRequest()
-	req.SetVersion(13)
-	req.ReplicaID, req.MaxBytes, req.SessionEpoch = -1, 1<<20, -1
+	req := fetchFrom(k.topic.id, p.index, k.at[p.index], int32(1+b.rng.IntN(50_000)))
 	req.MaxWaitMillis, req.MinBytes = 5, 1
-	ft := kmsg.NewFetchRequestTopic()
-	ft.TopicID = k.topic.id
-	fp := kmsg.NewFetchRequestTopicPartition()
-	fp.Partition, fp.FetchOffset, fp.CurrentLeaderEpoch = p.index, k.at[p.index], -1
-	fp.PartitionMaxBytes = int32(1 + b.rng.IntN(50_000))
-	ft.Partitions = append(ft.Partitions, fp)
-	req.Topics = append(req.Topics, ft)
 	k.link.ask(req, func(r kmsg.Response) {
 		got := &r.(*kmsg.FetchResponse).Topics[0].Partitions[0]
 		code := protocol.Code(got.ErrorCode)

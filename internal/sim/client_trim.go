@@ -90,11 +90,7 @@ func (t *simTrimmer) produce(p *dataPart) {
 	}
 	view, err := bb.Finish()
 	b.check(err == nil, "building a batch: %v", err)
-	req := kmsg.NewPtrProduceRequest()
-	req.SetVersion(13)
-	req.Acks, req.TimeoutMillis = -1, 1000
-	req.Topics = []kmsg.ProduceRequestTopic{{TopicID: t.topic.id,
-		Partitions: []kmsg.ProduceRequestTopicPartition{{Partition: p.index, Records: view}}}}
+	req := produceTo(t.topic.id, p.index, view)
 	b.w.Tally[Produced]++
 	t.link.ask(req, func(r kmsg.Response) {
 		got := r.(*kmsg.ProduceResponse).Topics[0].Partitions[0]
@@ -111,15 +107,7 @@ func (t *simTrimmer) produce(p *dataPart) {
 
 func (t *simTrimmer) read(p *dataPart) {
 	b := t.b
-	req := kmsg.NewPtrFetchRequest()
-	req.SetVersion(13)
-	req.ReplicaID, req.MaxBytes, req.SessionEpoch = -1, 1<<20, -1
-	ft := kmsg.NewFetchRequestTopic()
-	ft.TopicID = t.topic.id
-	fp := kmsg.NewFetchRequestTopicPartition()
-	fp.Partition, fp.FetchOffset, fp.CurrentLeaderEpoch, fp.PartitionMaxBytes = p.index, t.at[p], -1, 1<<20
-	ft.Partitions = append(ft.Partitions, fp)
-	req.Topics = append(req.Topics, ft)
+	req := fetchFrom(t.topic.id, p.index, t.at[p], 1<<20)
 	t.link.ask(req, func(r kmsg.Response) {
 		got := &r.(*kmsg.FetchResponse).Topics[0].Partitions[0]
 		code := protocol.Code(got.ErrorCode)
