@@ -24,7 +24,7 @@ BUDGET ?= 300
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint compat race cover fuzz sim sim-replay mutants chaos corrupt soak bench-produce bench-fetch bench-e2e bench-cold bench-partitions bench-restart bench-report clean
+.PHONY: help build run test lint compat race cover fuzz sim sim-replay mutants chaos corrupt soak bench-produce bench-fetch bench-e2e bench-cold bench-partitions bench-restart clean
 
 help: ## show this list
 	@grep -hE '^[a-z0-9 -]+:.*## ' $(MAKEFILE_LIST) | \
@@ -95,9 +95,6 @@ bench-produce bench-fetch bench-e2e bench-cold: build ## side by side with a rea
 
 bench-partitions bench-restart: build ## what many partitions cost; how long a start takes (KAFKA=0: without Kafka)
 	go run ./bench/$(@:bench-%=%)
-
-bench-report: ## a browser's report and pictures of the saved side by side (bench/results, docs/pictures)
-	go run ./bench/report
 
 bench-kafka: build ## the side by side of record with Apache Kafka, hours, resumable (CORE=1: an hour, QUICK=1: ten minutes)
 	go run ./bench/record/versus
