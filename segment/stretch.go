@@ -64,7 +64,7 @@ const (
 	calmReads, calmSlice, calmWork = 1, 128 << 10, 64 << 10
 	// calmRate is what all cores' readers then get together, in bytes a second, and calmShare
 	// times as much as is written, so that whoever is behind comes to the end.
-	calmRate, calmShare = 256_000_000, 2
+	calmRate, calmShare = 128_000_000, 2
 	// Best is right after a journal write has ended: who waited for it has yet to send the next
 	// request. Reads go then, for calmGap, and bytes are checked while no write is on its way.
 	// Without such moments a read goes when calmLate bytes are due, and a turn's work is done
