@@ -41,7 +41,7 @@ func (t *Tool) checkSegment(dir string, s *segment.SegmentInfo, tail []byte) err
 		return err
 	}
 	in := &content{cut: s.Size - int64(len(tail)), tail: tail}
-	if in.cut > 0 {
+	if in.cut > 0 || s.OnDisk { // a start wants the file, whatever of it is in the checkpoint
 		f, err := t.files.Open(c.name, vfs.ReadOnly, false)
 		if errors.Is(err, fs.ErrNotExist) {
 			return t.bad(c.name, 0, "missing")

@@ -108,6 +108,10 @@ func (l *load) produce(cl *kgo.Client, id uint32, k producerKind, r *rand.Rand) 
 			l.inFlight.Add(1)
 			cl.Produce(context.Background(), rec, func(rec *kgo.Record, err error) {
 				l.inFlight.Add(-1)
+				var early *kgo.ErrFirstReadEOF
+				if errors.As(err, &early) {
+					return // the broker died before its first answer: the library asks no more
+				}
 				if err != nil {
 					l.fail(fmt.Errorf("%s producer: %s/%d record %d: %w", k.name, place.Topic,
 						place.Partition, o.Seq, err))
@@ -139,7 +143,8 @@ func (l *load) fail(err error) {
 	}
 }
 
-// errors are produce errors: there should be none, since producers retry for ever.
+// errors are produce errors: there should be none, since producers retry for ever, but where a
+// connection ended before its first answer.
 func (l *load) errors() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
