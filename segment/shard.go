@@ -363,11 +363,7 @@ func (s *Shard) Configure(l *Log, cfg LogConfig) {
 }
 
 // Admit says whether a request of so many bytes may be appended now.
-func (s *Shard) Admit(bytes int) Admission { return s.admit(int64(bytes), s.j.keptBack()) }
-
-// keptBack is what of the journal is not for producers: on a full disk groups go on with
-// it. An eighth, but while there are only the first files, a quarter of those.
-func (j *journal) keptBack() int64 { return max(j.total/8, min(j.total/4, firstJournalFile/2)) }
+func (s *Shard) Admit(bytes int) Admission { return s.admit(int64(bytes), s.j.total/8) }
 
 // AdmitInternal is Admit for internal topics: they may use what is kept back from
 // others.
