@@ -124,7 +124,7 @@ func (s *Shard) runReads() {
 	if len(rd.queue) == 0 {
 		return
 	}
-	if c.work <= 0 && c.calm {
+	if c.held {
 		rd.more = c.ended // first what has become durable is told
 		return
 	}

@@ -48,6 +48,7 @@ type coldSet struct {
 	rest        clock.Instant // then
 	next        clock.Instant // a read may go then
 	worked      clock.Instant // when readings last went on
+	held        bool          // they wait for a journal write
 }
 
 const (
@@ -93,15 +94,17 @@ func (c *coldSet) pace(s *Shard) {
 	c.counted, c.matched = now, written
 	last := s.shared.wrote.Load()
 	if c.calm = last > 0 && now < clock.Instant(last)+writersFor; !c.calm {
-		c.most, c.slice, c.work, c.credit = freeReads, freeSlice, freeWork, 0
+		c.most, c.slice, c.work, c.credit, c.held = freeReads, freeSlice, freeWork, 0, false
 		return
 	}
 	c.most, c.slice, c.work = calmReads, calmSlice, calmWork
-	if (busy || c.ended) && c.credit < calmLate && now < c.worked+calmPatience {
-		c.work = 0
-	}
+	c.held = (busy || c.ended) && c.credit < calmLate && now < c.worked+calmPatience
 	due := func(credit int64) clock.Instant {
-		return now.Add(time.Duration(max(credit-c.credit, 0) * int64(time.Second) / rate))
+		if credit <= c.credit {
+			return now
+		}
+		// And a little: a turn that is a byte too early would come again and again.
+		return now.Add(time.Duration((credit-c.credit)*int64(time.Second)/rate) + time.Microsecond)
 	}
 	c.next = due(calmLate)
 	if soon := due(0); !busy && soon < c.rest+calmGap {
