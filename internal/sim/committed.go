@@ -13,4 +13,5 @@ var Committed = []struct {
 	{"storage", 2346, "a deleted topic's directory came back beside another of its name"},
 	{"storage", 759, "two directories of one name that were never relied on refused a start"},
 	{"broker", 749, "a checkpoint was relied on whose rename was seen but not durable"},
+	{"storage", 1840, "a paced read came a byte too early, again and again"},
 }
