@@ -158,13 +158,19 @@ func (f *flusher) ready() bool {
 	return f.free()
 }
 
+// due says whether a chunk has bytes to write now, below the log's goal, and up to where.
+func (l *Log) due(c *chunk) (to int, due bool) {
+	to = c.ready()
+	return to, c.abs < l.goalAbs && c.flying <= 0 && to > c.flushed && !c.seg.absent
+}
+
 // flushLog sends what is ready of one log. False: there is more, but no room.
 func (s *Shard) flushLog(l *Log, out *Effects) bool {
 	live := l.tail.live()
 	for i := max(chunkOf(live, l.flushedAbs), 0); i < len(live); i++ {
 		c := live[i]
-		to := c.ready()
-		if c.abs >= l.goalAbs || c.flying > 0 || to <= c.flushed || c.seg.absent {
+		to, due := l.due(c)
+		if !due {
 			continue
 		}
 		if !s.fl.free() {

@@ -96,8 +96,8 @@ func (s *Shard) batchLog(l *Log, b *flushBatch) {
 	live := l.tail.live()
 	for i := max(chunkOf(live, l.flushedAbs), 0); i < len(live); i++ {
 		c := live[i]
-		to := c.ready()
-		if c.abs >= l.goalAbs || c.flying > 0 || to <= c.flushed || c.seg.absent {
+		to, due := l.due(c)
+		if !due {
 			continue
 		}
 		w := b.last(c.seg)
