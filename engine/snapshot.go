@@ -93,7 +93,7 @@ func (c *Core) figures() status.Core {
 		return s
 	}
 	st := c.shard.Stats()
-	s.JournalBytes = st.CommitBytes
+	s.JournalBytes, s.Commits, s.TwoSteps = st.CommitBytes, st.Commits, st.TwoSteps
 	s.CommitSize, s.CommitLatency = st.CommitSize, st.CommitTime
 	s.SegmentBytes = st.Flushed
 	s.JournalBacklog, s.JournalLimit = st.JournalUsed, st.JournalTotal

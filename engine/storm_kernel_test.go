@@ -258,7 +258,7 @@ func (k *kernel) submit(core int, op *netio.Op) {
 		s := k.sock(op.Fd)
 		for i := range k.ops {
 			for _, o := range k.ops[i] {
-				if o.Fd == op.Fd && o.Kind != netio.OpWrite && o.Kind != netio.OpRead {
+				if o.Fd == op.Fd && !ofFile(o.Kind) {
 					panic(fmt.Sprintf("closed with an op in flight: kind %d", o.Kind))
 				}
 			}
@@ -397,4 +397,9 @@ func (k *kernel) file(op *netio.Op) int {
 		panic(fmt.Sprint("file op: ", err))
 	}
 	return n
+}
+
+// ofFile: the op's Fd is a file's number, which a socket may have too.
+func ofFile(k netio.Kind) bool {
+	return k == netio.OpRead || k == netio.OpWrite || k == netio.OpSync
 }

@@ -328,6 +328,9 @@ func (s *Shard) commit(out *Effects) {
 	s.shared.written.Add(uint64(st.padded))
 	s.stats.CommitSize.Observe(int64(st.padded))
 	st.issued = s.now.Mono
+	if s.steps.begin(); s.syncsCommits() && s.steps.inTwo() {
+		s.stats.TwoSteps++
+	}
 	s.writeCommit(out)
 	if mutant.AckEarly || mutant.HighEarly {
 		s.promise(g)
@@ -356,7 +359,7 @@ func (s *Shard) writeCommit(out *Effects) {
 	id := s.newOp(op{kind: opCommit, n: int32(from)})
 	io := IO{
 		ID: id, Kind: IOWrite, Fd: s.j.flyingIn.f.Fd(), Off: st.off + int64(from),
-		Dsync: s.syncsCommits() && !s.syncAfter,
+		Dsync: s.syncsCommits() && !s.steps.inTwo(),
 	}
 	if g := st.flying; g.placed == 0 {
 		io.Mem = g.mem[from:st.padded]
@@ -407,7 +410,7 @@ func (s *Shard) commitWritten(from, res int32) {
 			t.log.marks.Written = max(t.log.marks.Written, t.end)
 		}
 	}
-	if s.syncsCommits() && s.syncAfter {
+	if s.syncsCommits() && s.steps.inTwo() {
 		st.syncing, s.j.resume = true, true
 		return
 	}

@@ -579,7 +579,7 @@ func (op *opening) journalFiles() error {
 	if op.o.Durability == Fsync {
 		op.rep.SyncAfter = probeSync(first)
 		for _, s := range op.shards {
-			s.syncAfter = op.rep.SyncAfter
+			s.steps.always = op.rep.SyncAfter
 		}
 	}
 	return nil

@@ -173,10 +173,11 @@ func (w *world) checkProducers(tp protocol.TopicPartition, m *modelLog, l *Log) 
 	}
 }
 
-// twoSteps makes half the shards write and then sync.
+// twoSteps makes half the shards write and then sync; the others try it now and then.
 func (w *world) twoSteps() {
 	for i, s := range w.shards {
-		s.syncAfter = (i+len(w.keys))%2 == 0
+		s.steps.always = (i+len(w.keys))%2 == 0
+		s.steps.count = uint8(w.rng.IntN(stepTrial))
 	}
 }
 

@@ -57,7 +57,7 @@ type Shard struct {
 	full           bool          // no space: tried again at fullUntil
 	fullUntil      clock.Instant //
 	why            error         // of full
-	syncAfter      bool          // write + fdatasync is faster here than a dsync write
+	steps          stepping      // of commits
 	missing        int           // times that a file was missing, since the last sweep
 	recovering     bool
 	draining       bool
@@ -133,7 +133,8 @@ func (sh *shared) isDropped(id protocol.TopicID) bool {
 // Stats are figures for the metrics, read on the core's thread.
 type Stats struct {
 	Commits      uint64           // journal writes
-	CommitBytes  uint64           // of them, padding included
+	TwoSteps     uint64           // of them: made durable by fdatasync afterwards
+	CommitBytes  uint64           // of all, padding included
 	CommitSize   status.Histogram // bytes of one journal write
 	CommitTime   status.Histogram // µs until it was durable
 	JournalUsed  int64            // bytes of journal files that wait for a sweep
@@ -228,7 +229,9 @@ func (s *Shard) Turn(now clock.Now, out *Effects) {
 	s.now = now
 	if s.st.ended {
 		s.st.ended = false
-		s.stats.CommitTime.Observe(now.Mono.Sub(s.st.issued).Microseconds())
+		took := now.Mono.Sub(s.st.issued)
+		s.stats.CommitTime.Observe(took.Microseconds())
+		s.steps.took(took.Nanoseconds())
 	}
 	if s.err == nil {
 		s.commit(out)

@@ -171,6 +171,8 @@ func (e *emitter) core(c *status.Core, id string) {
 	count("cold_reads_total", "Reads that went to the disk.", c.ColdReads)
 	count("cold_read_bytes_total", "Bytes of those reads.", c.ColdReadBytes)
 	count("segment_written_bytes_total", "Bytes written to partitions' files.", c.SegmentBytes)
+	count("commits_total", "Group commits.", c.Commits)
+	count("two_step_commits_total", "Group commits made durable by a sync of their own.", c.TwoSteps)
 	count("journal_written_bytes_total", "Bytes written to the journal, padding included.", c.JournalBytes)
 
 	now("journal_backlog_bytes", "Journal bytes not yet covered by a checkpoint.", c.JournalBacklog)

@@ -77,6 +77,8 @@ type Core struct {
 	ColdReadBytes  uint64
 	SegmentBytes   uint64    // written to partitions' files
 	JournalBytes   uint64    // written to the journal, padding included
+	Commits        uint64    // group commits
+	TwoSteps       uint64    // of them: a write and then fdatasync, not one write with RWF_DSYNC
 	CommitSize     Histogram // bytes of one group commit
 	CommitLatency  Histogram // microseconds of one group commit
 	JournalBacklog int64     // now: bytes not yet checkpointed
