@@ -38,7 +38,7 @@ func run(ctx context.Context) error {
 	p.Notes = []string{"`--io uring`: network and disk through one ring per core",
 		"`--io epoll`: readiness of sockets, the disk by helper threads; the same binary"}
 	p.Warm = warm
-	c, err := record.NewCourse(p, sides(p), loads())
+	c, err := record.NewCourse(ctx, p, sides(p), loads())
 	if err != nil {
 		return err
 	}

@@ -27,11 +27,11 @@ type Course struct {
 	stopped string // why there are fewer pairs than planned
 }
 
-// NewCourse opens the plan's store.
-func NewCourse(p *Plan, sides []*Side, loads []*Load) (*Course, error) {
+// NewCourse opens the store of p's runs by the programs as they are.
+func NewCourse(ctx context.Context, p *Plan, sides []*Side, loads []*Load) (*Course, error) {
 	programs := []string{}
-	for _, name := range []string{"bin/millrace", "bin/loadgen"} {
-		id, err := Program(p.Repo + "/" + name)
+	for _, name := range []string{"millrace", "loadgen"} {
+		id, err := Program(ctx, p.Repo, name)
 		if err != nil {
 			return nil, err
 		}

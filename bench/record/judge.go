@@ -138,7 +138,7 @@ func (c *Course) values(l *Load, f *Figure, side string) (out []float64) {
 // ratio judges the pairs of two sides (C4); late is how many were left out for the generator.
 func (c *Course) ratio(l *Load, f *Figure, ours string, theirs *Side) (r view.Ratio, late int) {
 	var a, b []float64
-	disturbed := 0
+	disturbed, overrun := 0, 0
 	for round := range c.Rounds + c.MaxRepeats {
 		x, y := c.Store.Find(l.Name, ours, round), c.Store.Find(l.Name, theirs.Name, round)
 		switch {
@@ -152,19 +152,22 @@ func (c *Course) ratio(l *Load, f *Figure, ours string, theirs *Side) (r view.Ra
 			continue
 		}
 		a, b = append(a, f.Of(x)), append(b, f.Of(y))
+		if y.Behind() {
+			overrun++
+		}
 	}
 	r = view.NewRatio(theirs.Of, a, b)
 	if len(r.Pairs) == 1 && !c.Keep { // one pair has no interval (C5)
 		r = view.Ratio{Against: theirs.Of}
 	}
-	r.Disturbed = disturbed
+	r.Disturbed, r.Overrun = disturbed, f.Latency && 2*overrun > len(a)
 	return r, late
 }
 
 // behind is in how many runs a side did not answer what was due in the time.
 func (c *Course) behind(l *Load, side string) (n int) {
 	for _, s := range c.Store.Samples {
-		if s.Load == l.Name && s.Side == side && s.Run != nil && s.Run.Partial != "" {
+		if s.Load == l.Name && s.Side == side && s.Behind() {
 			n++
 		}
 	}

@@ -154,9 +154,9 @@ func Markdown(c *view.Campaign, pictures []string) string {
 	}
 	b.WriteString("\nA ratio is ours ÷ theirs, the median of pairs, with its bootstrap 95 % interval and the " +
 		"number of pairs. Below one is better for costs, latencies and memory, above one for throughput.\n")
-	for i, group := range groupsOf(c) {
+	for i, group := range c.Groups() {
 		fmt.Fprintf(&b, "\n#### %s\n\n", group)
-		rows := rowsOf(c, group)
+		rows := c.RowsOf(group)
 		if i < len(pictures) {
 			fmt.Fprintf(&b, "![%s: how many times better](%s)\n\n*%s*\n\n", group, pictures[i], caption)
 		}
@@ -176,55 +176,15 @@ const caption = "Right of 1× the first is better. The client runs on the same v
 	"loopback; what the virtual disk calls flushed may be in its host's memory. “durable” is an " +
 	"acknowledgement behind a flush, “write” one from the page cache, as Kafka's is by default."
 
-func groupsOf(c *view.Campaign) (out []string) {
-	for _, r := range c.Rows {
-		if len(out) == 0 || out[len(out)-1] != r.Group {
-			out = append(out, r.Group)
-		}
-	}
-	return out
-}
-
-func rowsOf(c *view.Campaign, group string) (out []view.Row) {
-	for _, r := range c.Rows {
-		if r.Group == group {
-			out = append(out, r)
-		}
-	}
-	return out
-}
-
-func ratioOf(row *view.Row, name string) *view.Ratio {
-	for i := range row.Ratios {
-		if r := &row.Ratios[i]; r.Against == name && len(r.Pairs) > 0 {
-			return r
-		}
-	}
-	return nil
-}
-
 // extremes names the best row against a contestant and, beside it, the worst.
 func extremes(rows []view.Row, name string) string {
-	var best, worst *view.Row
-	var most, least float64
-	for i := range rows {
-		r := ratioOf(&rows[i], name)
-		if r == nil {
-			continue
-		}
-		v, _, _ := rows[i].Better(r)
-		if best == nil || v > most {
-			best, most = &rows[i], v
-		}
-		if worst == nil || v < least {
-			worst, least = &rows[i], v
-		}
-	}
-	if best == nil {
+	i, k := view.Extremes(rows, name)
+	if i < 0 {
 		return ""
 	}
-	return fmt.Sprintf("best **%s** (%s, %s), worst **%s** (%s, %s)", view.Times(most), best.Load,
-		best.Figure, view.Times(least), worst.Load, worst.Figure)
+	best, worst := &rows[i], &rows[k]
+	return fmt.Sprintf("best **%s** (%s, %s), worst **%s** (%s, %s)", view.Times(best.Against(name)), best.Load,
+		best.Figure, view.Times(worst.Against(name)), worst.Load, worst.Figure)
 }
 
 func markdownTable(b *strings.Builder, c *view.Campaign, rows []view.Row) {
@@ -263,13 +223,16 @@ func valueOf(row *view.Row, name string) string {
 
 // ratioText is a ratio with its interval, and whether the goal was met: a missed one is bold.
 func ratioText(row *view.Row, name string) []string {
-	r := ratioOf(row, name)
+	r := row.RatioTo(name)
 	if r == nil {
 		return []string{"—", ""}
 	}
 	text := fmt.Sprintf("%.3g (%.3g … %.3g), %d", r.Median, r.Low, r.High, len(r.Pairs))
 	if r.Disturbed > 0 {
 		text += fmt.Sprintf(", %d disturbed", r.Disturbed)
+	}
+	if r.Overrun {
+		text += ", it did not keep up"
 	}
 	if r.Goal == 0 {
 		return []string{text, ""}
@@ -288,14 +251,14 @@ func ratioText(row *view.Row, name string) []string {
 // table prints all rows.
 func (c *Course) table(campaign *view.Campaign) {
 	c.Say("\n%s\n", campaign.Lead)
-	for _, group := range groupsOf(campaign) {
-		rows := rowsOf(campaign, group)
+	for _, group := range campaign.Groups() {
+		rows := campaign.RowsOf(group)
 		c.Say("\n%s\n", group)
 		for i := range rows {
 			row := &rows[i]
 			c.Say("  %-64s %-36s %12s", row.Load, row.Figure, valueOf(row, campaign.Contestants[0].Name))
 			for _, x := range campaign.Contestants[1:] {
-				if v := valueOf(row, x.Name); v != "—" || ratioOf(row, x.Name) != nil {
+				if v := valueOf(row, x.Name); v != "—" || row.RatioTo(x.Name) != nil {
 					c.Say("  | %s %s: %s", x.Name, v, strings.TrimSpace(strings.Join(ratioText(row, x.Name), " ")))
 				}
 			}

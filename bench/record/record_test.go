@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"millrace/bench"
 	"millrace/loadgen/result"
+	"millrace/loadgen/view"
 )
 
 // testSides are ours twice and theirs twice; nothing is started.
@@ -139,6 +141,39 @@ func TestWhatDoesNotCountIsRepeated(t *testing.T) {
 	}
 	if len(c.lacking(true)) != 0 {
 		t.Error("something is left to do")
+	}
+}
+
+// The latency of a side that does not hold the rate is that of a growing queue: its ratio is no
+// boast, but what both did at that rate stays to be seen.
+func TestSideThatDoesNotHoldTheRate(t *testing.T) {
+	c := testCourse(t, 3, 0, []string{"a", "b", "bf"}, func(side string, round int) *Sample {
+		s := sample(map[string]int64{"a": 1000, "b": 985, "bf": 900}[side], 0.1,
+			map[string]float64{"a": 100, "b": 200, "bf": 9e5}[side])
+		s.Run.Rate = 1000
+		return s
+	})
+	if err := c.measured(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	campaign := c.Judge()
+	for _, row := range campaign.Rows {
+		for _, r := range row.Ratios {
+			if want := row.Figure == P99 && r.Against == "Theirs, flush"; r.Overrun != want {
+				t.Errorf("%s against %s: overrun %v", row.Figure, r.Against, r.Overrun)
+			}
+		}
+		if row.Remark != "bf did not keep up in 3" {
+			t.Errorf("%s: remark %q", row.Figure, row.Remark)
+		}
+	}
+	text := Markdown(campaign, nil)
+	if !strings.Contains(text, "it did not keep up") || strings.Contains(text, "9000×") {
+		t.Error(text)
+	}
+	var page bytes.Buffer
+	if err := view.CampaignHTML(&page, campaign); err != nil || strings.Count(page.String(), "it did not keep up") != 2 {
+		t.Error("the report shows the latency of a queue as others:", err) // in its picture and its table
 	}
 }
 

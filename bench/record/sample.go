@@ -28,6 +28,15 @@ func (s *Sample) Void() string {
 	return s.Run.Void
 }
 
+// heldRate is the share of the rate that must be acknowledged, as in a sweep's steps.
+const heldRate = 0.98
+
+// Behind says that the broker did not answer what was due in the time, or not at the rate.
+func (s *Sample) Behind() bool {
+	r := s.Run
+	return r != nil && (r.Partial != "" || r.Acked > 0 && float64(r.Acked) < heldRate*r.Rate*r.Seconds)
+}
+
 // counts says whether the sample may be half of a pair (C4).
 func (s *Sample) counts(latency bool) bool {
 	return s.Failed == "" && s.Disturbed == "" && !(latency && s.Void() != "")

@@ -1,13 +1,15 @@
 package record
 
 import (
+	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -154,16 +156,16 @@ func keepFile(path string, data []byte) error {
 	return nil
 }
 
-// Program names a program by what is in it.
-func Program(path string) (string, error) {
-	f, err := os.Open(path)
+// Program names one of the repository's programs by its sources and those of all that it imports:
+// its package's build id. The file itself also holds the commit and whether the tree was clean,
+// which the first published result changes.
+func Program(ctx context.Context, repo, name string) (string, error) {
+	cmd := exec.CommandContext(ctx, "go", "list", "-trimpath", "-export", "-f", "{{.BuildID}}", "./cmd/"+name)
+	cmd.Dir = repo
+	id, err := cmd.Output()
 	if err != nil {
-		return "", fmt.Errorf("record: %w", err)
+		return "", fmt.Errorf("record: go list of %s: %w", name, err)
 	}
-	defer f.Close()
-	h := sha256.New()
-	if _, err := io.Copy(h, f); err != nil {
-		return "", fmt.Errorf("record: %w", err)
-	}
-	return filepath.Base(path) + " " + hex.EncodeToString(h.Sum(nil)[:6]), nil
+	sum := sha256.Sum256(bytes.TrimSpace(id))
+	return name + " " + hex.EncodeToString(sum[:6]), nil
 }

@@ -65,6 +65,9 @@ type Ratio struct {
 	Pairs     []float64 `json:"pairs"`
 	Disturbed int       `json:"disturbed,omitempty"` // pairs left out, for other load on the machine
 	Goal      float64   `json:"goal,omitempty"`      // a ratio; 0: none
+	// Overrun: of a latency whose other side did not hold the rate. Its latency is that of a queue
+	// which grows as long as one measures; the ratio does not say how much quicker ours is.
+	Overrun bool `json:"overrun,omitempty"`
 }
 
 // NewRatio judges pairs: ours[i] and theirs[i] were measured next to each other. Pairs without a
@@ -267,31 +270,39 @@ func (c *Campaign) RowsOf(group string) []Row {
 func (c *Campaign) extremes(rows []Row) string {
 	var out []string
 	for _, other := range c.Contestants[1:] {
-		best, worst := -1, -1
-		value := func(i int) float64 { return rows[i].against(other.Name) }
-		for i := range rows {
-			if value(i) == 0 {
-				continue
-			}
-			if best < 0 || value(i) > value(best) {
-				best = i
-			}
-			if worst < 0 || value(i) < value(worst) {
-				worst = i
-			}
-		}
+		best, worst := Extremes(rows, other.Name)
 		if best >= 0 {
 			out = append(out, fmt.Sprintf("against %s: best %s (%s, %s), worst %s (%s, %s)", other.Name,
-				Times(value(best)), rows[best].Load, rows[best].Figure, Times(value(worst)),
+				Times(rows[best].Against(other.Name)), rows[best].Load, rows[best].Figure,
+				Times(rows[worst].Against(other.Name)),
 				rows[worst].Load, rows[worst].Figure))
 		}
 	}
 	return strings.Join(out, ";\n")
 }
 
-// against is how many times better ours is than a contestant; 0: not measured.
-func (row *Row) against(name string) float64 {
-	if r := row.RatioTo(name); r != nil {
+// Extremes are the rows in which ours is the best and the worst against a contestant; −1: there are
+// none.
+func Extremes(rows []Row, name string) (best, worst int) {
+	best, worst = -1, -1
+	for i := range rows {
+		v := rows[i].Against(name)
+		if v == 0 {
+			continue
+		}
+		if best < 0 || v > rows[best].Against(name) {
+			best = i
+		}
+		if worst < 0 || v < rows[worst].Against(name) {
+			worst = i
+		}
+	}
+	return best, worst
+}
+
+// Against is how many times better ours is than a contestant; 0: not measured, or not to be told.
+func (row *Row) Against(name string) float64 {
+	if r := row.RatioTo(name); r != nil && !r.Overrun {
 		m, _, _ := row.Better(r)
 		return m
 	}
@@ -358,6 +369,9 @@ func (row *Row) ratio(name string) (ratio, interval string) {
 	interval = fmt.Sprintf("%s … %s, %d", three(r.Low), three(r.High), len(r.Pairs))
 	if r.Disturbed > 0 {
 		interval += fmt.Sprintf(" (%d disturbed)", r.Disturbed)
+	}
+	if r.Overrun {
+		interval += ", it did not keep up"
 	}
 	return three(r.Median), interval
 }
@@ -436,7 +450,7 @@ func (c *Campaign) factorAxis(rows []Row) axis {
 	for i := range rows {
 		for k := range rows[i].Ratios {
 			r := &rows[i].Ratios[k]
-			if len(r.Pairs) == 0 {
+			if len(r.Pairs) == 0 || r.Overrun {
 				continue
 			}
 			_, l, h := rows[i].Better(r)

@@ -158,7 +158,7 @@ func remark(row *Row) string {
 func (c *Campaign) key(v *canvas, rows []Row) {
 	x := 0.0
 	for i, other := range c.Contestants[1:] {
-		if !slices.ContainsFunc(rows, func(r Row) bool { return r.against(other.Name) > 0 }) {
+		if !slices.ContainsFunc(rows, func(r Row) bool { return r.Against(other.Name) > 0 }) {
 			continue
 		}
 		label := c.Contestants[0].Name + " against " + other.Name
@@ -195,6 +195,10 @@ func (c *Campaign) whisker(v *canvas, row *Row, r *Ratio, at func(float64) float
 	right := v.width - textWidth + 12
 	if len(r.Pairs) == 0 {
 		v.text(right, y+4, "faint", "start", "not measured")
+		return
+	}
+	if r.Overrun {
+		v.text(right, y+4, "faint", "start", "it did not keep up")
 		return
 	}
 	side := c.side(r.Against) - 1

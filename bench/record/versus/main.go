@@ -47,7 +47,7 @@ func run(ctx context.Context) error {
 	}
 	p.Warm = warm
 	b := &brokers{plan: p, jars: jars, kept: map[string]*life.Node{}}
-	c, err := record.NewCourse(p, b.sides(), b.loads())
+	c, err := record.NewCourse(ctx, p, b.sides(), b.loads())
 	if err != nil {
 		return err
 	}
