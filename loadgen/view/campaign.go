@@ -321,7 +321,7 @@ func (row *Row) RatioTo(name string) *Ratio {
 
 // table of all rows of a group.
 func (c *Campaign) table(group string) table {
-	t := table{Title: group, Head: []string{"", "figure"}}
+	t := table{Title: group, Long: true, Head: []string{"", "figure"}}
 	for _, x := range c.Contestants {
 		t.Head = append(t.Head, x.Name)
 	}

@@ -63,6 +63,7 @@ type runPart struct {
 type table struct {
 	Title string
 	Words bool // no figures: all columns left-aligned
+	Long  bool // rows have long names
 	Head  []string
 	Rows  [][]string
 }
