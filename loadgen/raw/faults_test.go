@@ -228,18 +228,16 @@ func TestWithoutAcks(t *testing.T) {
 // What a broker does wrong with messages, and which figure must say so.
 func TestVerifyFinds(t *testing.T) {
 	t.Parallel()
-	count := 0
-	var held batch.View
-	faults := map[string]func(v batch.View) []batch.View{
-		"lost":  func(v batch.View) []batch.View { return nil },
-		"twice": func(v batch.View) []batch.View { return []batch.View{v, v} },
-		"damaged": func(v batch.View) []batch.View {
+	faults := map[string]func(v batch.View, held *batch.View) []batch.View{
+		"lost":  func(batch.View, *batch.View) []batch.View { return nil },
+		"twice": func(v batch.View, _ *batch.View) []batch.View { return []batch.View{v, v} },
+		"damaged": func(v batch.View, _ *batch.View) []batch.View {
 			own := append(batch.View(nil), v...)
 			own[len(own)-5] ^= 1 // within the last value
 			return []batch.View{own}
 		},
-		"late": func(v batch.View) []batch.View {
-			held = append(batch.View(nil), v...)
+		"late": func(v batch.View, held *batch.View) []batch.View {
+			*held = append(batch.View(nil), v...)
 			return nil
 		},
 	}
@@ -250,13 +248,13 @@ func TestVerifyFinds(t *testing.T) {
 		"late":    func(v *result.Verified) int64 { return v.Disordered },
 	}
 	for name, fault := range faults {
-		count, held = 0, nil
+		count, held := 0, batch.View(nil) // of this stub: the last one may still be at work
 		s := startStub(t, stub.Options{Keep: 64 << 20, Partitions: 1,
 			Store: func(_ string, _ int32, v batch.View) []batch.View {
 				count++
 				switch {
 				case count == 20:
-					return fault(v)
+					return fault(v, &held)
 				case held != nil:
 					out := []batch.View{v, held}
 					held = nil
