@@ -18,7 +18,9 @@ import (
 
 const (
 	topicsAtOnce = 500 // in one request
-	leaderWait   = 60 * time.Second
+	// partitionsAtOnce stays below what Kafka takes in one request: 10 000 records, topics' among them.
+	partitionsAtOnce = 9000
+	leaderWait       = 60 * time.Second
 )
 
 // Prepare reaches the cluster, makes the topics if it shall, waits until every partition has a
@@ -85,7 +87,7 @@ func apiVersions(ctx context.Context, cl *kgo.Client) (*kmsg.ApiVersionsResponse
 func create(ctx context.Context, cl *kgo.Client, w *workload.Workload) error {
 	names := w.TopicNames()
 	for len(names) > 0 {
-		n := min(topicsAtOnce, len(names))
+		n := min(topicsAtOnce, len(names), max(1, partitionsAtOnce/w.Partitions))
 		req := kmsg.NewPtrCreateTopicsRequest()
 		req.TimeoutMillis = 60_000
 		for _, name := range names[:n] {
@@ -106,6 +108,9 @@ func create(ctx context.Context, cl *kgo.Client, w *workload.Workload) error {
 			}
 			if errors.Is(err, kerr.TopicAlreadyExists) {
 				why = "; leave out --create to use it as it is, or choose another --topic"
+			}
+			if errors.Is(err, kerr.PolicyViolation) && w.Partitions > partitionsAtOnce {
+				why += "; Apache Kafka makes fewer than 10 000 partitions in one request: take more --topics"
 			}
 			return fmt.Errorf("loadgen: create topic %s: %w%s", t.Topic, err, why)
 		}

@@ -136,15 +136,17 @@ func idle(ctx context.Context, n *life.Node, s *record.Sample) error {
 // many: what ten thousand partitions cost, idle, written to, and at a start.
 func (b *brokers) many(ctx context.Context, c *record.Course, l *record.Load, side *record.Side,
 	round int) (*record.Sample, error) {
-	const file, partitions = "12-many-partitions.yaml", 10_000
+	const file, each = "12-many-partitions.yaml", 5_000 // of two topics
 	n := b.node(side, fmt.Sprintf("many-%d", round))
 	defer discard(n)
 	if _, err := n.Start(ctx, life.Answers); err != nil {
 		return nil, err
 	}
 	began := time.Now()
-	if err := loadgen.CreateTopic(ctx, n.Addr, "many", partitions, nil); err != nil {
-		return nil, err
+	for _, topic := range []string{"many-0", "many-1"} {
+		if err := loadgen.CreateTopic(ctx, n.Addr, topic, each, nil); err != nil {
+			return nil, err
+		}
 	}
 	figures := map[string]float64{record.Creation: time.Since(began).Seconds()}
 	s := &record.Sample{Figures: figures}
@@ -180,7 +182,7 @@ func (b *brokers) many(ctx context.Context, c *record.Course, l *record.Load, si
 	}
 	n.Kill()
 	was := many.Disturbed
-	if err := timedStart(ctx, n, life.Serves("many", partitions-1), many, record.StartKilled); err != nil {
+	if err := timedStart(ctx, n, life.Serves("many-1", each-1), many, record.StartKilled); err != nil {
 		return nil, err
 	}
 	if was != "" {
